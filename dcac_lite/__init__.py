@@ -1,0 +1,1 @@
+"""dcac-lite: a runnable companion to the DCAC paper."""

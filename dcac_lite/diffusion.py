@@ -1,0 +1,101 @@
+"""The diffusion model (Sec. 3 and 4.2): latents, forward process, and the denoising loss.
+
+U-Net, VAE and noise schedule are diffusers' own. What is ours: the posterior moments of the VAE
+are constants of the data set (the diffusion branch sees un-augmented images), so they are computed
+once and only sampled in each step.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass
+class StableDiffusion:
+    """The parts of a pre-trained Stable Diffusion that DCAC uses. `image_size` is the side of the
+    square image the VAE encodes (paper: 128; lite: 32)."""
+
+    unet: torch.nn.Module
+    vae: torch.nn.Module
+    scheduler: object
+    image_size: int
+
+
+def load_stable_diffusion(source: str | Path, image_size: int, revision: str | None = None) -> StableDiffusion:
+    """Load VAE, U-Net and DDPM schedule from a diffusers folder or hub id (`source`).
+
+    The schedule's betas are SD's `scaled_linear`, which the official code calls "linear". Loads
+    safetensors only. The VAE is frozen for good; the U-Net is left to `adaptation.adapt`.
+
+    Raises:
+        FileNotFoundError: the weights are neither a folder here nor in the hub's local cache, and
+            the hub cannot be reached.
+    """
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+
+    options = {"revision": revision, "use_safetensors": True}
+    try:
+        vae = AutoencoderKL.from_pretrained(source, subfolder="vae", **options)
+        unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet", **options)
+        scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"No Stable Diffusion weights at {str(source)!r}: download them with "
+            "`hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --local-dir FOLDER` on a machine with "
+            f"internet and pass that folder. ({str(error).splitlines()[0]})"
+        ) from error
+    return StableDiffusion(unet, vae.requires_grad_(False).eval(), scheduler, image_size)
+
+
+def to_diffusion_input(images: Tensor, size: int) -> Tensor:
+    """uint8 images [B, 3, H, W] -> float [B, 3, size, size] in [-1, 1], bicubic and un-augmented
+    (Sec. 4.2: "resized to match the input size of the diffusion model")."""
+    x = images.float() / 127.5 - 1
+    return F.interpolate(x, size=(size, size), mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+
+
+@torch.no_grad()
+def vae_moments(
+    vae: torch.nn.Module, images: Tensor, size: int, batch: int = 128, progress: Callable = iter
+) -> Tensor:
+    """Posterior mean and log-variance of every image, float32 [N, 2 * channels, h, w].
+
+    `images` uint8 [N, 3, H, W]; `progress` wraps the batch iterator (for example `tqdm`)."""
+    device = next(vae.parameters()).device
+    parts = []
+    for start in progress(range(0, len(images), batch)):
+        x = to_diffusion_input(torch.as_tensor(images[start : start + batch]).to(device), size)
+        parts.append(vae.encode(x).latent_dist.parameters.float().cpu())
+    return torch.cat(parts)
+
+
+def sample_latents(moments: Tensor, scaling_factor: float, noise: Tensor) -> Tensor:
+    """F_0 = (mean + std * noise) * scaling_factor: a fresh posterior sample, never the mode.
+
+    moments [B, 2C, h, w] and noise [B, C, h, w] -> [B, C, h, w]."""
+    mean, logvar = moments.chunk(2, dim=1)
+    return (mean + torch.exp(0.5 * logvar.clamp(-30, 20)) * noise) * scaling_factor
+
+
+def add_noise(scheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """Eq. 4 and 10: F_t = sqrt(abar_t) F_0 + sqrt(1 - abar_t) eps. Shapes of `latents`;
+    timesteps int64 [B] in 0..T-1."""
+    return scheduler.add_noise(latents, noise, timesteps)
+
+
+def predict_noise(unet: torch.nn.Module, noisy: Tensor, timesteps: Tensor, context: Tensor) -> Tensor:
+    """eps_theta(F_t, c). `context` [B, L, d]: L prompt tokens; a DCAC condition is L = 1."""
+    return unet(noisy, timesteps, encoder_hidden_states=context).sample
+
+
+def denoising_loss(
+    unet: torch.nn.Module, scheduler, latents: Tensor, noise: Tensor, timesteps: Tensor, context: Tensor
+) -> Tensor:
+    """L_dif (Eq. 3 and 11) as the official code computes it: the *mean* over all elements of
+    (eps - eps_theta(F_t, c))^2, to which the paper's lambda = 1 belongs. Returns a scalar."""
+    noisy = add_noise(scheduler, latents, noise, timesteps)
+    return F.mse_loss(predict_noise(unet, noisy, timesteps, context).float(), noise.float())

@@ -1,0 +1,68 @@
+"""Make the environment `.venv` inside this clone from the pins in environment.yml.
+
+Needs only the standard library, so that it runs before anything is installed. A second call
+finds the stamp of a finished install and returns at once; an interrupted install has no stamp
+and is made again. Used by the Makefile: `python3 setup_environment.py`.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "installed-from"
+SUPPORTED = [(3, 11), (3, 12)]
+NEEDED_GB = 12  # torch with its CUDA packages is about 7 GB on disk, and its wheels pass through a cache
+
+
+def pins() -> list[str]:
+    """The pip requirements of environment.yml, in order, comments removed."""
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    body = lines[lines.index("  - pip:") + 1 :]
+    items = [line.split("#")[0].strip() for line in body]
+    return [item.removeprefix("- ") for item in items if item]
+
+
+def main() -> None:
+    fingerprint = hashlib.sha256("\n".join([*pins(), (ROOT / "pyproject.toml").read_text()]).encode()).hexdigest()
+    if STAMP.exists() and STAMP.read_text() == fingerprint:
+        return
+    if sys.version_info[:2] not in SUPPORTED:
+        found = ".".join(map(str, sys.version_info[:3]))
+        sys.exit(
+            f"dcac-lite needs Python 3.11 or 3.12, but {sys.executable} is Python {found}: "
+            "run `make PYTHON=/path/to/python3.12 ...`, or use conda with environment.yml."
+        )
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if free_gb < NEEDED_GB:
+        sys.exit(
+            f"The environment needs about {NEEDED_GB} GB of disk, but {ROOT} has {free_gb:.1f} GB free: "
+            "free some space or clone onto a larger disk, then call make again."
+        )
+    print(f"Setting up {VENV} (once; about 2 to 10 minutes, {NEEDED_GB} GB with caches) ...", flush=True)
+    requirements = [f"-e{ROOT}" if pin == "-e ." else pin for pin in pins()]
+    uv = shutil.which("uv")
+    try:
+        if uv:
+            subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)], check=True)
+            install = [uv, "pip", "install", "--quiet", "--python", str(VENV / "bin" / "python")]
+        else:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+            install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        # the kernelspec is written inside .venv, so the notebooks find this environment and no other
+        subprocess.run([*install, *requirements], check=True, cwd=ROOT)
+    except (subprocess.CalledProcessError, KeyboardInterrupt, FileNotFoundError) as error:
+        reason = "was interrupted" if isinstance(error, KeyboardInterrupt) else "failed (see the lines above)"
+        sys.exit(f"The installation {reason}; call make again and it starts afresh.")
+    temporary = STAMP.with_suffix(".part")
+    temporary.write_text(fingerprint)
+    os.replace(temporary, STAMP)
+    print("Environment ready.", flush=True)
+
+
+if __name__ == "__main__":
+    main()
