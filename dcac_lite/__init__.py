@@ -1,1 +1,42 @@
-"""dcac-lite: a runnable companion to the DCAC paper."""
+"""dcac-lite: a runnable companion to the DCAC paper.
+
+    from dcac_lite import Experiment, run
+    result = run(Experiment(sources="MA", conditioning="correlation-aware", seed=1))
+    result.evaluate("D", "MS", "C3")
+
+Names are imported when used, so that `import dcac_lite` costs nothing.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Experiment": "experiment",
+    "Run": "experiment",
+    "run": "experiment",
+    "load_domain": "experiment",
+    "TIERS": "tiers",
+    "DCAC": "dcac",
+    "ReIDModel": "encoder",
+    "PrototypeMemory": "memory",
+    "SCHEMES": "conditioning",
+    "make_condition": "conditioning",
+    "MODES": "adaptation",
+    "adapt": "adaptation",
+    "load_stable_diffusion": "diffusion",
+    "denoising_loss": "diffusion",
+    "evaluate": "evaluation",
+    "rank_metrics": "evaluation",
+    "training_set": "data",
+    "read_market_layout": "data",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dcac_lite' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .augment import normalise
 from .diffusion import denoising_loss, sample_latents, to_diffusion_input, vae_moments
 from .renderer import HEIGHT, WIDTH
 from .worlds import caption_words, web_sample
@@ -113,11 +114,6 @@ def clip_config(vocabulary: int) -> dict:
             "hf_tokenizer_name": "lite",
         },
     }  # fmt: skip
-
-
-def normalise(images: Tensor) -> Tensor:
-    """uint8 -> float in [-1, 1], the mean 0.5 / SD 0.5 that the official code uses everywhere."""
-    return images.float() / 127.5 - 1
 
 
 def train_clip(folder: Path, recipe: Recipe, images: Tensor, captions: list[str]) -> list[dict]:

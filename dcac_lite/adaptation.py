@@ -1,0 +1,42 @@
+"""Adapting the U-Net (Sec. 4.2, Eq. 9; Table 5): which of its parameters learn."""
+
+from torch import nn
+
+#: The layers whose adapters add up to the 89.01 M trainable parameters of Table 6: the four attention
+#: projections and the *first* linear layer of each feed-forward network (the text says "the linear
+#: transformation matrices"; with the second one the count would be 89.50 M).
+LORA_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj"]
+
+# "Output blocks" includes the time embedding and the output layer; only then is the count 599.37 M.
+_OUTPUT = ("up_blocks", "time_embedding", "conv_norm_out", "conv_out")
+_PARTS: dict[str, tuple[str, ...]] = {
+    "frozen": (),
+    "output-blocks": _OUTPUT,
+    "middle-output-blocks": (*_OUTPUT, "mid_block"),
+    "full": ("",),
+    "scratch": ("",),
+}
+#: The rows of Table 5, in its order.
+MODES = ("frozen", "lora", "output-blocks", "middle-output-blocks", "full", "scratch")
+
+
+def adapt(unet: nn.Module, mode: str, rank: int = 8) -> nn.Module:
+    """Make `unet` learn in one of the MODES of Table 5 and return it.
+
+    `lora` adds peft adapters h' = hW + (1/r) hAB (Eq. 9: alpha = 1) with B = 0, so the adapted U-Net
+    starts exactly equal to the pre-trained one; `rank` is used by this mode only. `scratch` returns
+    a newly initialised U-Net (draws from torch's global generator); the VAE stays pre-trained."""
+    if mode == "lora":
+        from peft import LoraConfig, inject_adapter_in_model
+
+        if rank < 1:
+            raise ValueError(f"LoRA rank is {rank}; it must be at least 1.")
+        config = LoraConfig(r=rank, lora_alpha=1, target_modules=LORA_TARGETS, bias="none")
+        return inject_adapter_in_model(config, unet.requires_grad_(False))
+    if mode not in _PARTS:
+        raise ValueError(f"{mode!r} is no adaptation mode: choose one of {', '.join(MODES)}.")
+    if mode == "scratch":
+        unet = type(unet).from_config(unet.config)
+    for name, parameter in unet.named_parameters():
+        parameter.requires_grad_(name.startswith(_PARTS[mode]))
+    return unet

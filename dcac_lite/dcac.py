@@ -1,0 +1,51 @@
+"""The DCAC training step (Fig. 2, Sec. 4.4, Eq. 13)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .diffusion import denoising_loss
+from .encoder import ReIDModel, id_loss
+from .memory import PrototypeMemory
+
+
+class DCAC(nn.Module):
+    """Re-ID model, prototype memory, condition and U-Net, joined in one loss.
+
+    With `condition` None this is the baseline (Eq. 8): no diffusion model is held or run."""
+
+    def __init__(
+        self,
+        reid: ReIDModel,
+        memory: PrototypeMemory,
+        condition: nn.Module | None = None,
+        unet: nn.Module | None = None,
+        scheduler=None,
+        lambda_: float = 1.0,
+    ):
+        super().__init__()
+        self.reid, self.memory, self.condition, self.unet = reid, memory, condition, unet
+        self.scheduler, self.lambda_ = scheduler, lambda_
+
+    def forward(
+        self,
+        x: Tensor,
+        labels: Tensor,
+        latents: Tensor | None = None,
+        noise: Tensor | None = None,
+        timesteps: Tensor | None = None,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """One forward pass. x: augmented images [B, 3, H, W]; labels int64 [B]; latents F_0 of the
+        un-augmented images and noise [B, 4, h, w]; timesteps int64 [B].
+
+        Returns the losses, scalars named `id`, `pcl`, `dif` (not for the baseline) and `total`, and z
+        L2-normalised and detached [B, d], which the memory wants after the backward pass."""
+        z, logits = self.reid(x)
+        feature = F.normalize(z.float())
+        losses = {"id": id_loss(logits, labels), "pcl": self.memory.loss(feature, labels)}
+        total = losses["id"] + losses["pcl"]  # L_ReID, Eq. 8
+        if self.condition is not None:
+            c = self.condition(logits, z, labels)[:, None]  # [B, 1, D]: one context token
+            losses["dif"] = denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c)
+            total = total + self.lambda_ * losses["dif"]  # L_total, Eq. 13
+        losses["total"] = total
+        return losses, feature.detach()

@@ -1,0 +1,83 @@
+"""The baseline Re-ID model (Sec. 4.1): CLIP image encoder, BN neck, classifier, ID loss (Eq. 5)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .augment import normalise
+
+
+def load_clip_visual(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
+    """The image tower of a CLIP: an open_clip folder, or `NAME:TAG` of open_clip's registry such as
+    `ViT-B-16-quickgelu:openai` (fetched to the hub's cache on first use). Positions are resized to
+    `image_size` (height, width).
+
+    Raises FileNotFoundError when the weights are neither here nor reachable."""
+    return load_clip(source, image_size).visual
+
+
+def load_clip(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
+    """The whole CLIP, image and text tower; see `load_clip_visual`."""
+    import open_clip
+
+    if Path(source).is_dir():
+        return open_clip.create_model(f"local-dir:{source}", force_image_size=image_size)
+    name, _, tag = str(source).partition(":")
+    try:
+        return open_clip.create_model(name, pretrained=tag, force_image_size=image_size)
+    except (OSError, RuntimeError) as error:
+        raise FileNotFoundError(
+            f"No CLIP weights for {str(source)!r}: download them once on a machine with internet "
+            f"(python -c \"import open_clip; open_clip.create_model('{name}', pretrained='{tag}')\") and copy the "
+            f"hub cache here, or pass an open_clip folder. ({error})"
+        ) from error
+
+
+class ReIDModel(nn.Module):
+    """E_psi, BN neck and classifier. `forward` gives what the losses need, `features` what the test
+    needs; only the latter is used after training.
+
+    visual: a ViT whose call gives f [B, d] and whose patch projection is `conv1` (frozen: Sec. 5.2).
+    """
+
+    def __init__(self, visual: nn.Module, identities: int):
+        super().__init__()
+        self.visual = visual
+        self.visual.conv1.requires_grad_(False)
+        width = visual.output_dim
+        # The official code applies the neck twice a step, so its running statistics move twice with
+        # momentum 0.1. Once with 1 - 0.9^2 is the same.
+        self.neck = nn.BatchNorm1d(width, momentum=0.19)
+        self.neck.bias.requires_grad_(False)
+        self.classifier = nn.Linear(width, identities, bias=False)  # rows are w_j
+        nn.init.normal_(self.classifier.weight, std=0.001)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images [B, 3, H, W] -> z [B, d] after the neck (not L2-normalised), and the
+        logits z w_j^T [B, N] of Eq. 5."""
+        z = self.neck(self.visual(x))
+        return z, self.classifier(z)
+
+    @torch.no_grad()
+    def features(self, images, batch: int = 256, progress: Callable = iter) -> Tensor:
+        """Test features of uint8 images [M, 3, H, W]: after the neck with running statistics and
+        L2-normalised, float32 [M, d] on the CPU. Leaves the model's mode as it was."""
+        was_training = self.training
+        self.eval()
+        device = next(self.parameters()).device
+        try:
+            parts = []
+            for start in progress(range(0, len(images), batch)):
+                x = normalise(torch.as_tensor(images[start : start + batch]).to(device))
+                parts.append(F.normalize(self.neck(self.visual(x)).float()).cpu())
+            return torch.cat(parts)
+        finally:
+            self.train(was_training)
+
+
+def id_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.1) -> Tensor:
+    """L_id (Eq. 5): cross-entropy of logits [B, N] against labels int64 [B], smoothed by 0.1."""
+    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)

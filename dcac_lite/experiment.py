@@ -1,0 +1,235 @@
+"""An experiment is a frozen value; its run lives in a folder named after its content.
+
+`run(Experiment(...))` returns the finished run if there is one and trains it otherwise. Two
+processes that ask at once train it once; a killed one resumes.
+"""
+
+import hashlib
+import json
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from .adaptation import MODES
+from .conditioning import SCHEMES
+from .data import Domain, lite_domain, read_market_layout, training_set
+from .evaluation import evaluate
+from .paths import CLONE, data_root, replacing, runs_root
+from .tiers import TIERS, Tier, paper_rank, paper_tau_c
+
+DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
+#: Folder of each real data set under the data root.
+REAL_FOLDERS = {"MA": "Market1501", "D": "DukeMTMC-reID", "MS": "MSMT17", "C3": "cuhk03np/detected"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training run. Fields left at None take the tier's value for this scheme and source.
+
+    sources: domains to train on. conditioning: "none" for the baseline or one of
+    `conditioning.SCHEMES`. adaptation: one of `adaptation.MODES`. rank: LoRA rank r. lambda_ and
+    tau_c: Eq. 13 and 12. epochs, lr, tau: schedule and Eq. 6. precision: no, bf16 or fp16.
+    """
+
+    tier: str = "lite"
+    sources: tuple[str, ...] = ("MA",)
+    conditioning: str = "correlation-aware"
+    adaptation: str = "lora"
+    rank: int | None = None
+    lambda_: float | None = None
+    tau_c: float | None = None
+    seed: int = 0
+    epochs: int | None = None
+    lr: float | None = None
+    tau: float | None = None
+    precision: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", (self.sources,) if isinstance(self.sources, str) else tuple(self.sources))
+        _one_of("tier", self.tier, TIERS)
+        if not self.sources:
+            raise ValueError("sources is empty; name at least one domain to train on.")
+        for name in self.sources:
+            _one_of("source", name, DOMAIN_NAMES)
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError(f"sources {self.sources} names a domain twice.")
+        _one_of("conditioning", self.conditioning, ("none", *SCHEMES))
+        _one_of("adaptation", self.adaptation, MODES)
+        for name, least in (("rank", 1), ("lambda_", 0), ("tau_c", 1e-6), ("seed", 0), ("epochs", 1), ("lr", 0), ("tau", 1e-6)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ValueError(f"{name} is {value!r}; expected a number of at least {least:g}.")
+        if self.precision is not None:
+            _one_of("precision", self.precision, ("no", "bf16", "fp16"))
+
+    def resolved(self) -> "Experiment":
+        """The same experiment with every None replaced, and what cannot matter set to one value:
+        a baseline has no adaptation, rank, lambda or tau_c."""
+        tier = TIERS[self.tier]
+        values = {name: getattr(self, name) if getattr(self, name) is not None else getattr(tier, name)
+                  for name in ("epochs", "lr", "tau", "precision")}  # fmt: skip
+        if self.conditioning == "none":
+            return replace(self, **values, adaptation="frozen", rank=1, lambda_=0.0, tau_c=1.0)
+        lambda_, tau_c = tier.schemes.get(self.conditioning, (1.0, paper_tau_c(self.sources)))
+        values["lambda_"] = lambda_ if self.lambda_ is None else float(self.lambda_)
+        values["tau_c"] = tau_c if self.tau_c is None else float(self.tau_c)
+        rank = self.rank or (paper_rank(self.sources) if tier.share is None else 8)
+        return replace(self, **values, rank=rank if self.adaptation == "lora" else 1)
+
+    @property
+    def label(self) -> str:
+        """A short name for plots and progress bars."""
+        scheme = "baseline" if self.conditioning == "none" else f"{self.conditioning}, {self.adaptation}"
+        return f"{'+'.join(self.sources)} {scheme} seed {self.seed}"
+
+
+def _one_of(what: str, value, choices) -> None:
+    if value not in choices:
+        raise ValueError(f"{what} is {value!r}; expected one of {', '.join(map(str, choices))}.")
+
+
+# ---------------------------------------------------------------- data of a tier
+
+
+@lru_cache(maxsize=None)
+def load_domain(name: str, tier: str = "lite") -> Domain:
+    """A Re-ID domain as a tier sees it: drawn on first use (smoke, lite) or read from the data root
+    (full). Names: MA, D, MS, C3, and V, the validation domain of smoke and lite.
+
+    Raises FileNotFoundError saying what to download when a real data set is missing."""
+    _one_of("domain", name, DOMAIN_NAMES)
+    values = TIERS[tier]
+    if values.share is not None:
+        return lite_domain(name, values.share, values.image_size, _bar(f"drawing {name}"))
+    if name not in REAL_FOLDERS:
+        raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(REAL_FOLDERS)}.")
+    root = data_root() / REAL_FOLDERS[name]
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"The full tier needs {REAL_FOLDERS[name]} at {root}: get it from its owners, keep their folders "
+            "bounding_box_train/, query/ and bounding_box_test/, and set DCAC_DATA to the folder that holds it."
+        )
+    return read_market_layout(root, values.image_size, name, _bar(f"decoding {name}"))
+
+
+def _bar(text: str):
+    from tqdm.auto import tqdm
+
+    return lambda items: tqdm(items, desc=text, leave=False, mininterval=1)
+
+
+# ---------------------------------------------------------------- runs
+
+
+class Run:
+    """A finished run in its folder: `experiment`, `history`, weights and evaluations."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        config = json.loads((folder / "config.json").read_text())
+        self.experiment = Experiment(**{**config["experiment"], "sources": tuple(config["experiment"]["sources"])})
+
+    @property
+    def history(self):
+        """Losses and learning rate of every step, a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.read_csv(self.folder / "history.csv")
+
+    @property
+    def provenance(self) -> dict:
+        """Versions, commit, hardware, data fingerprint and seconds of training."""
+        return json.loads((self.folder / "provenance.json").read_text())
+
+    def model(self):
+        """The trained `DCAC`, in evaluation mode; `.reid` is the Re-ID model alone."""
+        from safetensors.torch import load_file
+
+        from .training import build
+
+        data = training_set([load_domain(name, self.experiment.tier) for name in self.experiment.sources])
+        dcac, _ = build(self.experiment, data.identities)
+        state = load_file(self.folder / "model.safetensors")
+        missing, unexpected = dcac.load_state_dict(state, strict=False)
+        frozen = {name for name, p in dcac.named_parameters() if not p.requires_grad}
+        if unexpected or set(missing) - frozen:
+            raise ValueError(f"{self.folder}/model.safetensors does not fit its config: missing {sorted(set(missing) - frozen)}, unexpected {unexpected}.")
+        return dcac.eval()
+
+    def evaluate(self, *targets: str):
+        """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and
+        kept; only the targets asked for are looked at."""
+        import pandas as pd
+
+        stored = self.folder / "metrics.json"
+        metrics = json.loads(stored.read_text()) if stored.exists() else {}
+        wanted = [t for t in targets if t not in metrics]
+        if wanted:
+            reid = self.model().reid
+            for target in wanted:
+                metrics[target] = evaluate(reid, load_domain(target, self.experiment.tier))
+            with replacing(stored) as temporary:
+                temporary.write_text(json.dumps(metrics, indent=1))
+        return pd.DataFrame([{"target": t, **metrics[t]} for t in targets])
+
+
+def run(experiment: Experiment, progress: bool = True, resume: bool = True, log_every: int = 8) -> Run:
+    """The finished run of `experiment`: found, resumed or trained. `progress` shows a bar; `resume`
+    False starts over even if a checkpoint exists; losses are read back every `log_every` steps."""
+    from filelock import FileLock
+
+    from .training import train
+
+    experiment = experiment.resolved()
+    data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
+    key = _key(experiment, TIERS[experiment.tier], data.fingerprint)
+    folder = runs_root() / experiment.tier / key
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not (folder / "complete").exists():  # another process may have finished it meanwhile
+                with replacing(folder / "config.json") as temporary:
+                    temporary.write_text(json.dumps({"experiment": asdict(experiment), "data": data.fingerprint}, indent=1))
+                seconds = train(experiment, data, folder, progress=progress, resume=resume, log_every=log_every)
+                with replacing(folder / "provenance.json") as temporary:
+                    temporary.write_text(json.dumps(provenance() | {"data": data.fingerprint, "seconds": seconds}, indent=1))
+                with replacing(folder / "complete") as temporary:
+                    temporary.write_text("")
+    return Run(folder)
+
+
+def _key(experiment: Experiment, tier: Tier, data: str) -> str:
+    # where the weights lie does not matter, what they are does
+    values = {k: v for k, v in asdict(tier).items() if k not in ("schemes", "clip", "stable_diffusion")}
+    text = json.dumps([asdict(experiment), values, data, _weights_key(tier.name)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=None)
+def _weights_key(tier: str) -> str:
+    """Hash of a tier's weights when they are folders, else their names."""
+    digest = hashlib.sha256()
+    for source in (TIERS[tier].clip, TIERS[tier].stable_diffusion):
+        files = sorted(Path(source).rglob("*.safetensors")) if Path(source).is_dir() else []
+        digest.update(b"".join(f.read_bytes() for f in files) or source.encode())
+    return digest.hexdigest()[:16]
+
+
+def provenance() -> dict:
+    """Versions, commit and hardware of this process."""
+    from importlib.metadata import version
+
+    import torch
+
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CLONE, capture_output=True, text=True)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    packages = ("torch", "torchvision", "diffusers", "peft", "accelerate", "open_clip_torch", "numpy", "dcac-lite")
+    return {
+        "commit": commit.stdout.strip() or None,
+        "python": platform.python_version(),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in packages},
+    }
