@@ -24,6 +24,8 @@ _HOMES = {
     "adapt": "adaptation",
     "load_stable_diffusion": "diffusion",
     "denoising_loss": "diffusion",
+    "gradient_norms": "dcac",
+    "paired_interval": "study",
     "evaluate": "evaluation",
     "rank_metrics": "evaluation",
     "training_set": "data",

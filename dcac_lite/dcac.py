@@ -1,5 +1,6 @@
 """The DCAC training step (Fig. 2, Sec. 4.4, Eq. 13)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,7 +39,7 @@ class DCAC(nn.Module):
         un-augmented images and noise [B, 4, h, w]; timesteps int64 [B].
 
         Returns the losses, scalars named `id`, `pcl`, `dif` (not for the baseline) and `total`, and z
-        L2-normalised and detached [B, d], which the memory wants after the backward pass."""
+        [B, d] after the neck, which the memory wants after the backward pass."""
         z, logits = self.reid(x)
         feature = F.normalize(z.float())
         losses = {"id": id_loss(logits, labels), "pcl": self.memory.loss(feature, labels)}
@@ -48,4 +49,16 @@ class DCAC(nn.Module):
             losses["dif"] = denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c)
             total = total + self.lambda_ * losses["dif"]  # L_total, Eq. 13
         losses["total"] = total
-        return losses, feature.detach()
+        return losses, z
+
+
+def gradient_norms(losses: dict[str, Tensor], z: Tensor) -> dict[str, float]:
+    """Frobenius norms of the gradients that reach the encoder's output z: `reid` of L_ReID and `dif`
+    of L_dif, without lambda. What a scheme sends back is `dif`; what it means to the encoder is
+    lambda * dif / reid, the ratio that a choice of lambda should be quoted with. Call before `backward`."""
+
+    def norm(loss: Tensor) -> float:
+        (gradient,) = torch.autograd.grad(loss, z, retain_graph=True, allow_unused=True)
+        return 0.0 if gradient is None else float(gradient.float().norm())
+
+    return {"reid": norm(losses["id"] + losses["pcl"]), "dif": norm(losses["dif"])}

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .adaptation import adapt
 from .augment import augment
 from .conditioning import make_condition
 from .data import TrainingSet
-from .dcac import DCAC
+from .dcac import DCAC, gradient_norms
 from .diffusion import StableDiffusion, load_stable_diffusion, sample_latents, vae_moments
 from .encoder import ReIDModel, load_clip_visual
 from .experiment import Experiment
@@ -90,7 +91,8 @@ def train(
     checkpoint_every: int | None = None,
 ) -> float:
     """Train a resolved experiment; writes `model.safetensors` (what was trained) and `history.csv`
-    into `folder` and returns the seconds of training.
+    into `folder` and returns the seconds of training. The history's `gradient_reid` and `gradient_dif`
+    are `dcac.gradient_norms` at the last step of each epoch.
 
     Runs through accelerate, so `accelerate launch` spreads a batch over several processes. A
     checkpoint is written after every epoch, and every `checkpoint_every` steps if given; with
@@ -156,15 +158,18 @@ def train(
             inputs = step_inputs(experiment, data, moments, scaling, rows, step, device)
             share = len(rows) // processes
             own = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
-            losses, feature = model(*(t[own] for t in inputs))
+            losses, z = model(*(t[own] for t in inputs))
+            last = iteration + 1 == len(batches)
+            norms = gradient_norms(losses, z) if last and "dif" in losses else {}
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(losses["total"])
             optimizer.step()
+            feature = F.normalize(z.detach().float())
             dcac.memory.update(accelerator.gather(feature), accelerator.gather(inputs[1][own]))
             step, iteration = step + 1, iteration + 1
-            pending.append((step, {k: v.detach() for k, v in losses.items()}))
+            pending.append((step, {k: v.detach() for k, v in losses.items()} | {f"gradient_{k}": v for k, v in norms.items()}))
             checkpoint_due = bool(checkpoint_every) and step % checkpoint_every == 0
-            if len(pending) == log_every or iteration == len(batches) or checkpoint_due:
+            if len(pending) == log_every or last or checkpoint_due:
                 history += _read_back(pending, epoch, lr)
                 pending = []
                 bar.set_postfix({k: f"{history[-1][k]:.3f}" for k in losses})

@@ -1,0 +1,34 @@
+# make reproduce [TIER=smoke|lite|full]   set up if needed, then run every notebook headless
+# make test                               set up if needed, then run the tests
+# make lab                                set up if needed, then open JupyterLab on notebooks/
+PYTHON ?= python3
+TIER ?= lite
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup reproduce test lab weights studies notebooks clean
+
+setup:
+	@$(PYTHON) setup_environment.py
+
+reproduce: setup
+	@python -m dcac_lite.reproduce --tier $(TIER)
+
+test: setup
+	@python -m pytest
+
+lab: setup
+	@jupyter lab notebooks
+
+# maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks
+weights: setup
+	@python -m dcac_lite.pretrain runs/weights
+
+studies: setup
+	@for study in baseline-tuning scheme-tuning comparison; do python -m dcac_lite.study $$study || exit 1; done
+
+notebooks: setup
+	@python -m dcac_lite.reproduce --in-place
+
+clean:
+	rm -rf .venv data runs
