@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ class ReIDModel(nn.Module):
         try:
             parts = []
             for start in progress(range(0, len(images), batch)):
-                x = normalise(torch.as_tensor(images[start : start + batch]).to(device))
+                x = normalise(torch.as_tensor(np.array(images[start : start + batch])).to(device))
                 parts.append(F.normalize(self.neck(self.visual(x)).float()).cpu())
             return torch.cat(parts)
         finally:

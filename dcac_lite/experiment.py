@@ -170,34 +170,39 @@ class Run:
             reid = self.model().reid
             for target in wanted:
                 metrics[target] = evaluate(reid, load_domain(target, self.experiment.tier))
-            with replacing(stored) as temporary:
-                temporary.write_text(json.dumps(metrics, indent=1))
+            _write_json(stored, metrics)
         return pd.DataFrame([{"target": t, **metrics[t]} for t in targets])
 
 
 def run(experiment: Experiment, progress: bool = True, resume: bool = True, log_every: int = 8) -> Run:
     """The finished run of `experiment`: found, resumed or trained. `progress` shows a bar; `resume`
     False starts over even if a checkpoint exists; losses are read back every `log_every` steps."""
+    from contextlib import nullcontext
+
+    from accelerate import PartialState
     from filelock import FileLock
 
     from .training import train
 
     experiment = experiment.resolved()
     data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
-    key = _key(experiment, TIERS[experiment.tier], data.fingerprint)
-    folder = runs_root() / experiment.tier / key
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
-            if not (folder / "complete").exists():  # another process may have finished it meanwhile
-                with replacing(folder / "config.json") as temporary:
-                    temporary.write_text(json.dumps({"experiment": asdict(experiment), "data": data.fingerprint}, indent=1))
-                seconds = train(experiment, data, folder, progress=progress, resume=resume, log_every=log_every)
-                with replacing(folder / "provenance.json") as temporary:
-                    temporary.write_text(json.dumps(provenance() | {"data": data.fingerprint, "seconds": seconds}, indent=1))
-                with replacing(folder / "complete") as temporary:
-                    temporary.write_text("")
+    folder = runs_root() / experiment.tier / _key(experiment, TIERS[experiment.tier], data.fingerprint)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = PartialState()  # one of several processes under `accelerate launch`, else alone
+    with FileLock(folder / "lock") if state.is_main_process else nullcontext():
+        state.wait_for_everyone()  # another job may have finished the run while this one waited
+        if not (folder / "complete").exists():
+            _write_json(folder / "config.json", {"experiment": asdict(experiment), "data": data.fingerprint})
+            seconds = train(experiment, data, folder, progress=progress, resume=resume, log_every=log_every)
+            _write_json(folder / "provenance.json", provenance() | {"data": data.fingerprint, "seconds": seconds})
+            state.wait_for_everyone()
+            _write_json(folder / "complete", True)
     return Run(folder)
+
+
+def _write_json(path: Path, value) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1))
 
 
 def _key(experiment: Experiment, tier: Tier, data: str) -> str:

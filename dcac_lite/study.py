@@ -31,7 +31,7 @@ LAMBDAS: dict[str, tuple[float, ...]] = {name: (10.0, 100.0) for name in SCHEMES
 
 def baseline_tuning() -> list[Job]:
     """Learning rate and Eq. 6's temperature of the baseline, on V."""
-    grid = product((0, 1), (2e-3, 3e-3, 4e-3), (0.05, 0.1))
+    grid = product((0, 1, 2), (1e-3, 2e-3, 3e-3), (0.05, 0.1))
     return [(Experiment(sources="MA", conditioning="none", seed=s, lr=lr, tau=tau), ("V",)) for s, lr, tau in grid]
 
 

@@ -1,0 +1,168 @@
+"""Runs: deterministic, resumable to the last bit, trained once, and clear about what is wrong."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dcac_lite import Experiment, run, training
+from dcac_lite.experiment import Run
+from dcac_lite.paths import runs_root
+from dcac_lite.sampling import epoch_batches, pk_batches
+
+SMOKE = Experiment(tier="smoke", sources="MA", conditioning="correlation-aware", seed=5)
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def trained(experiment, data, folder, **options) -> dict:
+    folder.mkdir(exist_ok=True)
+    training.train(experiment.resolved(), data, folder, progress=False, **options)
+    return load_file(folder / "model.safetensors")
+
+
+def test_same_seed_same_weights_other_seed_others(smoke_data, tmp_path):
+    first = trained(SMOKE, smoke_data, tmp_path / "a")
+    assert same(first, trained(SMOKE, smoke_data, tmp_path / "b"))
+    assert not same(first, trained(replace(SMOKE, seed=6), smoke_data, tmp_path / "c"))
+
+
+@pytest.mark.parametrize("killed_at_write", [1, 2])
+def test_a_killed_run_resumes_to_the_same_weights(smoke_data, tmp_path, monkeypatch, killed_at_write):
+    whole = trained(SMOKE, smoke_data, tmp_path / "whole")
+    write, writes = training.Checkpoints.write, []
+
+    def killing_write(self, state):
+        write(self, state)
+        writes.append(state["step"])
+        if len(writes) == killed_at_write:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Checkpoints, "write", killing_write)
+    with pytest.raises(KeyboardInterrupt):
+        trained(SMOKE, smoke_data, tmp_path / "cut", checkpoint_every=3)
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    monkeypatch.undo()
+    assert same(whole, trained(SMOKE, smoke_data, tmp_path / "cut", checkpoint_every=3))
+    assert writes[0] == 3  # the first cut is in the middle of an epoch of four steps
+
+
+def test_a_half_written_checkpoint_is_not_taken_up(smoke_data, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".checkpoint-00000004.pt.123.part").write_bytes(b"half")
+    assert training.Checkpoints(tmp_path / "run").newest() is None
+
+
+def test_lambda_zero_is_the_baseline(smoke_data, tmp_path):
+    baseline = trained(replace(SMOKE, conditioning="none"), smoke_data, tmp_path / "baseline")
+    silent = trained(replace(SMOKE, lambda_=0.0), smoke_data, tmp_path / "silent")
+    encoder = {k: v for k, v in silent.items() if k.startswith("reid.")}
+    assert same(encoder, {k: v for k, v in baseline.items() if k.startswith("reid.")})
+
+
+def test_lambda_teaches_the_encoder(smoke_data, tmp_path):
+    baseline = trained(replace(SMOKE, conditioning="none"), smoke_data, tmp_path / "baseline")
+    taught = trained(replace(SMOKE, lambda_=100.0), smoke_data, tmp_path / "taught")
+    name = "reid.visual.proj"
+    assert not torch.equal(baseline[name], taught[name])
+
+
+def test_run_is_found_again_and_measures_only_what_is_asked():
+    first = run(SMOKE, progress=False)
+    assert first.evaluate("D").columns.tolist() == ["target", "mAP", "R1", "R5", "R10", "queries"]
+    assert "MS" not in (first.folder / "metrics.json").read_text()
+    changed = (first.folder / "model.safetensors").stat().st_mtime_ns
+    again = run(SMOKE, progress=False)
+    assert again.folder == first.folder and (again.folder / "model.safetensors").stat().st_mtime_ns == changed
+    assert again.experiment.lambda_ is not None and len(again.history) == 8
+    (first.folder / "metrics.json").unlink()
+    assert again.evaluate("D").equals(Run(first.folder).evaluate("D"))  # to the last digit
+
+
+def test_two_processes_train_once(tmp_path):
+    log = tmp_path / "log"
+    code = f"""
+from dcac_lite import Experiment, run, training
+train = training.train
+def logged(*arguments, **options):
+    open({str(log)!r}, "a").write("trained\\n")
+    return train(*arguments, **options)
+training.train = logged
+run(Experiment(tier="smoke", sources="MA", conditioning="none", seed=77), progress=False)
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [p.wait() for p in processes] == [0, 0]
+    assert log.read_text() == "trained\n"
+
+
+def test_several_sources_and_bf16(smoke_data):
+    result = run(Experiment(tier="smoke", sources=("MA", "C3"), precision="bf16", seed=1), progress=False)
+    assert result.history["total"].notna().all()
+    assert result.evaluate("D")["mAP"].between(0, 100).all()
+
+
+def test_divergence_is_reported():
+    with pytest.raises(FloatingPointError, match="Lower the learning rate"):
+        run(Experiment(tier="smoke", sources="MA", conditioning="none", lr=1e20, seed=9), progress=False)
+    assert not list(runs_root().glob("smoke/*/model.safetensors.part"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tier": "large"}, "tier is 'large'; expected one of smoke, lite, full"),
+        ({"sources": ("MA", "XX")}, "source is 'XX'"),
+        ({"sources": ()}, "sources is empty"),
+        ({"sources": ("MA", "MA")}, "twice"),
+        ({"conditioning": "corr"}, "conditioning is 'corr'"),
+        ({"adaptation": "dora"}, "adaptation is 'dora'"),
+        ({"rank": 0}, "rank is 0"),
+        ({"tau_c": 0}, "tau_c is 0"),
+        ({"lambda_": -1}, "lambda_ is -1"),
+        ({"seed": -3}, "seed is -3"),
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+    ],
+)
+def test_wrong_experiments_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        Experiment(**options)
+
+
+def test_a_baseline_does_not_depend_on_diffusion_options():
+    assert Experiment(conditioning="none", rank=4, lambda_=3).resolved() == Experiment(conditioning="none").resolved()
+
+
+def test_full_tier_follows_the_paper():
+    e = Experiment(tier="full", sources="MS").resolved()
+    assert (e.rank, e.tau_c, e.lambda_, e.epochs, e.lr, e.tau) == (32, 1.0, 1.0, 60, 5e-6, 0.01)
+
+
+# ---------------------------------------------------------------- PK sampling
+
+
+def test_batches_are_p_identities_of_k_images():
+    labels = torch.arange(20).repeat_interleave(torch.tensor([3, 4, 9, 12] * 5))
+    batches = pk_batches(labels, 16, 4, seed=0, epoch=1)
+    assert batches.shape[1] == 64
+    seen = []
+    for batch in batches:
+        groups = labels[batch].view(16, 4)
+        assert (groups == groups[:, :1]).all() and len(set(groups[:, 0].tolist())) == 16
+        seen += [row for row in batch.tolist() if (labels == labels[row]).sum() >= 4]
+    assert len(seen) == len(set(seen))  # no repeats except for identities with fewer than K images
+    assert torch.equal(batches, pk_batches(labels, 16, 4, 0, 1)) and not torch.equal(batches, pk_batches(labels, 16, 4, 0, 2))
+
+
+def test_fixed_number_of_iterations():
+    labels = torch.arange(16).repeat_interleave(8)
+    assert [len(epoch_batches(labels, 16, 4, 0, 1, n)) for n in (None, 1, 2, 7)] == [2, 1, 2, 7]
+
+
+def test_too_few_identities_is_said():
+    with pytest.raises(ValueError, match="16 identities.* has 3"):
+        pk_batches(torch.tensor([0, 1, 2]), 16, 4, 0, 1)
