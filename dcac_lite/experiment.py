@@ -206,8 +206,9 @@ def _write_json(path: Path, value) -> None:
 
 
 def _key(experiment: Experiment, tier: Tier, data: str) -> str:
-    # where the weights lie does not matter, what they are does
-    values = {k: v for k, v in asdict(tier).items() if k not in ("schemes", "clip", "stable_diffusion")}
+    # what the experiment states itself is not counted twice; of the weights their content counts, not their place
+    elsewhere = ("epochs", "lr", "tau", "precision", "schemes", "clip", "stable_diffusion")
+    values = {k: v for k, v in asdict(tier).items() if k not in elsewhere}
     text = json.dumps([asdict(experiment), values, data, _weights_key(tier.name)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from .worlds import web_sample
 
@@ -29,37 +29,34 @@ def _box(ax: Axes, centre: _Point, size: _Point, kind: str, title: str, note: st
     fill, edge, hatch = _KINDS[kind]
     corner = centre[0] - size[0] / 2, centre[1] - size[1] / 2
     style = "round,pad=0,rounding_size=1.2"
-    ax.add_patch(FancyBboxPatch(corner, *size, style, facecolor=fill, edgecolor="none", zorder=3))
-    if hatch:
-        ax.add_patch(FancyBboxPatch(corner, *size, style, facecolor="none", edgecolor="#9CC7E3", hatch=hatch, lw=0, zorder=3))
+    ax.add_patch(FancyBboxPatch(corner, *size, style, facecolor=fill, edgecolor="#9CC7E3", hatch=hatch, lw=0, zorder=3))
     ax.add_patch(FancyBboxPatch(corner, *size, style, facecolor="none", edgecolor=edge, lw=1.6, zorder=4))
-    lift = 1.0 + 0.5 * note.count("\n") if note else 0
-    backing = {"boxstyle": "round,pad=0.15", "facecolor": fill, "edgecolor": "none"} if hatch else None
-    ax.text(centre[0], centre[1] + lift, title, ha="center", va="center", fontsize=14 if kind == "loss" else 11, weight="bold", zorder=6, bbox=backing)
-    if note:
-        low = centre[1] - 1.3 - 1.1 * title.count("\n")
-        ax.text(centre[0], low, note, ha="center", va="center", fontsize=9, zorder=6, bbox=backing, linespacing=1.25)
+    common = {"ha": "center", "va": "center", "zorder": 6, "linespacing": 1.25}
+    if hatch:
+        common["bbox"] = {"boxstyle": "round,pad=0.15", "facecolor": fill, "edgecolor": "none"}
+    high = centre[1] + (1.0 + 0.5 * note.count("\n") if note else 0)
+    low = centre[1] - 1.3 - 1.1 * title.count("\n")
+    ax.text(centre[0], high, title, fontsize=14 if kind == "loss" else 11, weight="bold", **common)
+    ax.text(centre[0], low, note, fontsize=9, **common)
 
 
 def _arrow(ax: Axes, start: _Point, end: _Point, label: str = "", offset: _Point = (0, 1.5)) -> None:
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=13, lw=1.5, color=_INK, shrinkA=0, shrinkB=0, zorder=2))
-    if label:
-        middle = (start[0] + end[0]) / 2 + offset[0], (start[1] + end[1]) / 2 + offset[1]
-        ax.text(*middle, label, ha="center", va="center", fontsize=11, color=_INK, zorder=6)
+    look = {"arrowstyle": "-|>", "mutation_scale": 13, "lw": 1.5, "color": _INK, "shrinkA": 0, "shrinkB": 0, "zorder": 2}
+    ax.add_patch(FancyArrowPatch(start, end, **look))
+    middle = (start[0] + end[0]) / 2 + offset[0], (start[1] + end[1]) / 2 + offset[1]
+    ax.text(*middle, label, ha="center", va="center", fontsize=11, color=_INK, zorder=6)
 
 
 def _gradient(ax: Axes, start: _Point, end: _Point) -> None:
-    arrow = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=15, lw=2.4, color=_GRADIENT, shrinkA=0, shrinkB=0, zorder=7)
-    ax.add_patch(arrow)
+    look = {"arrowstyle": "-|>", "mutation_scale": 15, "lw": 2.4, "color": _GRADIENT, "shrinkA": 0, "shrinkB": 0, "zorder": 7}
+    ax.add_patch(FancyArrowPatch(start, end, **look))
 
 
-def _picture(ax: Axes, image: np.ndarray, extent: tuple[float, float, float, float], label: str, under: bool = True) -> None:
+def _picture(ax: Axes, image: np.ndarray, extent: tuple[float, float, float, float], label: str) -> None:
+    left, right, bottom, top = extent
     ax.imshow(image, extent=extent, interpolation="nearest", zorder=3, aspect="auto")
-    x = [extent[0], extent[1], extent[1], extent[0], extent[0]]
-    ax.plot(x, [extent[2], extent[2], extent[3], extent[3], extent[2]], color=_INK, lw=1, zorder=4)
-    y = extent[2] - 0.9 if under else extent[3] + 0.9
-    middle = (extent[0] + extent[1]) / 2
-    ax.text(middle, y, label, ha="center", va="top" if under else "bottom", fontsize=9.5, linespacing=1.25)
+    ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, facecolor="none", edgecolor=_INK, lw=1, zorder=4))
+    ax.text((left + right) / 2, bottom - 0.9, label, ha="center", va="top", fontsize=9.5, linespacing=1.25)
 
 
 def _probabilities(ax: Axes, left: float, bottom: float) -> None:
@@ -72,24 +69,26 @@ def _probabilities(ax: Axes, left: float, bottom: float) -> None:
 def draw_pipeline() -> Figure:
     """One training step of DCAC: boxes are modules, thin dark arrows the forward pass, thick orange
     arrows the way of the diffusion loss's gradient. The colours of the boxes say what learns."""
-    figure = plt.figure(figsize=(_WIDTH / 10, _HEIGHT / 10))
-    ax = figure.add_axes((0, 0, 1, 1))
-    image = web_sample(20_XXX).picture.image
-    _reid_row(ax, image, y=46.0, loss=62.5)
-    _diffusion_row(ax, image, y=16.5)
-    _box(ax, (118, 62.5), (24, 6), "loss", r"$L_{total} = L_{ReID} + \lambda\, L_{dif}$")
-    _arrow(ax, (97, 62.5), (106, 62.5))
-    _arrow(ax, (127.3, 19.5), (127.3, 59.5))
-    _legend(ax)
-    ax.set(xlim=(0, _WIDTH), ylim=(0, _HEIGHT), aspect="equal")
-    ax.axis("off")
+    # the font decides which words fit into which box, so it must not depend on the machine
+    with plt.rc_context({"font.family": "DejaVu Sans", "mathtext.fontset": "dejavusans"}):
+        figure = plt.figure(figsize=(_WIDTH / 10, _HEIGHT / 10))
+        ax = figure.add_axes((0, 0, 1, 1))
+        image = web_sample(20_047).picture.image
+        _reid_row(ax, image, y=46.0, loss=62.5)
+        _diffusion_row(ax, image, y=16.5)
+        _box(ax, (118, 62.5), (24, 6), "loss", r"$L_{total} = L_{ReID} + \lambda\, L_{dif}$")
+        _arrow(ax, (97, 62.5), (106, 62.5))
+        _arrow(ax, (127.3, 19.5), (127.3, 59.5))
+        _legend(ax)
+        ax.set(xlim=(0, _WIDTH), ylim=(0, _HEIGHT), aspect="equal")
+        ax.axis("off")
     return figure
 
 
 def _reid_row(ax: Axes, image: np.ndarray, y: float, loss: float) -> None:
     ax.text(1.5, 70.5, "Re-ID model", fontsize=15, weight="bold", va="center")
-    used = FancyBboxPatch((13.4, y - 7), 37.4, 17.2, "round,pad=0,rounding_size=1.5", facecolor="#F1F9F5", edgecolor="#009E73", lw=1.4, ls=":")
-    ax.add_patch(used)
+    look = {"facecolor": "#F1F9F5", "edgecolor": "#009E73", "lw": 1.4, "ls": ":"}
+    ax.add_patch(FancyBboxPatch((13.4, y - 7), 37.4, 17.2, "round,pad=0,rounding_size=1.5", **look))
     ax.text(14.8, y + 8, "all that is used at test time", fontsize=10.5, color="#00684c", va="center", style="italic")
     _picture(ax, image, (2, 9.5, y - 7.5, y + 7.5), "image $x$,\naugmented")
     _arrow(ax, (9.9, y), (15.3, y))
@@ -138,19 +137,26 @@ def _diffusion_row(ax: Axes, image: np.ndarray, y: float) -> None:
     _arrow(ax, (58.9, y), (65.1, y))
     _picture(ax, noisy, (65.5, 74.5, y - 4.5, y + 4.5), "noisy latent $F_t$")
     _arrow(ax, (74.9, y), (88, y))
-    _box(ax, (101.5, y), (27, 12), "lora", "denoising U-Net $E_\\theta$", "pre-trained weights frozen,\nLoRA adapters trained")
+    note = "pre-trained weights frozen,\nLoRA adapters trained"
+    _box(ax, (101.5, y), (27, 12), "lora", r"denoising U-Net $E_\theta$", note)
     _arrow(ax, (113.5, 40.75), (113.5, y + 6), r"$c=\sum_j\, p_j\, e_j$", (6.7, 0))
     _gradient(ax, (109, y + 6.2), (109, 40.5))
     _arrow(ax, (115, y), (123, y), "$\\hat\\epsilon$", (0, 1.9))
     _box(ax, (127.3, y), (8.6, 6), "loss", "$L_{dif}$")
     _gradient(ax, (122.8, y - 2), (115.3, y - 2))
-    ax.text(131.6, y - 5, "$\\| \\epsilon_t - \\hat\\epsilon \\|^2$, $\\;\\hat\\epsilon = E_\\theta(F_t, c)$", fontsize=11, ha="right", va="center")
+    ax.text(127.3, y - 5.2, r"$\| \epsilon_t - \hat\epsilon \|^2$", fontsize=12, ha="center", va="center")
 
 
 def _legend(ax: Axes) -> None:
-    entries = (("trained", "trained"), ("frozen", "frozen"), ("lora", "frozen, with trained adapters"), ("formula", "nothing to learn"), ("loss", "loss"))
+    entries = {
+        "trained": "trained",
+        "frozen": "frozen",
+        "lora": "frozen, with trained adapters",
+        "formula": "nothing to learn",
+        "loss": "loss",
+    }
     x = 4.0
-    for kind, words in entries:
+    for kind, words in entries.items():
         _box(ax, (x, 3), (3.4, 2.4), kind, "")
         ax.text(x + 2.6, 3, words, fontsize=10.5, va="center")
         x += 7.5 + 0.78 * len(words)

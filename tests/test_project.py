@@ -1,0 +1,153 @@
+"""The clone as a user finds it: pins, import time, notebooks that run and outputs that belong to them."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import nbformat
+import pytest
+import yaml
+
+from dcac_lite.notebook import ParameterError, start
+from dcac_lite.paths import CLONE
+from dcac_lite.reproduce import NOTEBOOKS, code_hash, execute
+
+ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
+by_name = pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def pip_pins() -> dict[str, str]:
+    listed = yaml.safe_load((CLONE / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    return dict(item.split("==") for item in listed if "==" in item)
+
+
+def test_pins_lie_in_the_ranges_of_pyproject():
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
+    extras = [r for group in project["optional-dependencies"].values() for r in group]
+    ranges = [Requirement(r) for r in [*project["dependencies"], *extras] if not r.startswith("dcac-lite")]
+    pins = {name.lower().replace("_", "-"): version for name, version in pip_pins().items()}
+    assert {r.name.lower().replace("_", "-") for r in ranges} == set(pins)
+    for requirement in ranges:
+        assert requirement.specifier.contains(pins[requirement.name.lower().replace("_", "-")]), requirement
+
+
+def test_the_set_up_installs_the_same_list():
+    sys.path.insert(0, str(CLONE))
+    from setup_environment import pins
+
+    assert pins() == yaml.safe_load((CLONE / "environment.yml").read_text())["dependencies"][-1]["pip"]
+
+
+def test_import_loads_nothing_heavy():
+    code = "import sys, dcac_lite; print([m for m in ('torch', 'numpy', 'pandas', 'diffusers') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_public_names_exist():
+    import dcac_lite
+
+    for name in dcac_lite.__all__:
+        assert getattr(dcac_lite, name).__doc__ or isinstance(getattr(dcac_lite, name), (dict, tuple)), name
+    with pytest.raises(AttributeError, match="it offers .*Experiment"):
+        dcac_lite.experiment_
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+def test_the_book_is_complete():
+    assert [p.name[:2] for p in ALL_NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "A1"]
+
+
+@by_name
+def test_notebook_runs_in_the_smoke_tier(path, tmp_path):
+    execute(path, tmp_path / path.name, {"tier": "smoke"})
+    assert (tmp_path / path.name).exists() and not list(tmp_path.glob("*.failed.ipynb"))
+
+
+@by_name
+def test_committed_outputs_belong_to_the_code(path):
+    notebook = nbformat.read(path, as_version=4)
+    recorded = notebook.metadata["dcac_lite"]
+    assert recorded["code_sha256"] == code_hash(notebook), f"{path.name} was edited after its last run: make notebooks"
+    assert recorded["tier"] == "lite"
+    counts = [c.execution_count for c in notebook.cells if c.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+
+
+@by_name
+def test_notebook_reads_like_a_book(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [c.source for c in notebook.cells if c.cell_type == "code"]
+    words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
+    assert max(len(c.splitlines()) for c in code) <= 25
+    assert words >= 3 * sum(len(c.splitlines()) for c in code)
+    assert notebook.metadata.kernelspec.language == "python"
+    assert sum("parameters" in c.metadata.get("tags", []) for c in notebook.cells) == 1
+    assert str(CLONE) not in json.dumps(notebook), "an output names a folder of the machine it ran on"
+
+
+@by_name
+def test_parameters_are_literals_with_help(path):
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    for statement, line in zip(ast.parse(cell.source).body, cell.source.splitlines(), strict=True):
+        ast.literal_eval(statement.value)
+        assert re.search(r"  # \w", line), f"{path.name}: no help for {line}"
+
+
+def namespace(injected: str = "", **values) -> dict:
+    return {"In": ["", 'tier = "lite"', f"# Parameters\n{injected}\n"], "tier": "lite", "seed": 0, "lr": None, **values}
+
+
+RULES = {"tier": ("smoke", "lite", "full"), "seed": int, "lr": float | None}
+
+
+def test_wrong_parameters_are_refused_in_a_sentence():
+    start(namespace("seed = 3", seed=3), **RULES)
+    start(namespace("lr = 1", lr=1), **RULES)  # a whole number is a number
+    with pytest.raises(ParameterError, match="Unknown parameter sead: this notebook has tier, seed, lr"):
+        start(namespace("sead = 3"), **RULES)
+    with pytest.raises(ParameterError, match="tier is 'large': expected one of 'smoke', 'lite', 'full'"):
+        start(namespace(tier="large"), **RULES)
+    with pytest.raises(ParameterError, match=r"lr is '1e-3' \(str\): expected float or None"):
+        start(namespace(lr="1e-3"), **RULES)
+    with pytest.raises(ParameterError, match=r"seed is True \(bool\): expected int"):
+        start(namespace(seed=True), **RULES)
+
+
+def test_a_misspelt_parameter_stops_the_training_notebook(tmp_path):
+    from papermill.exceptions import PapermillExecutionError
+
+    (path,) = NOTEBOOKS.glob("05_*.ipynb")
+    with pytest.raises(PapermillExecutionError, match="Unknown parameter sources_"):
+        execute(path, tmp_path / "out.ipynb", {"tier": "smoke", "sources_": "MA"})
+    assert not (tmp_path / "out.ipynb").exists() and (tmp_path / "out.failed.ipynb").exists()
+
+
+# ---------------------------------------------------------------- set-up
+
+
+def test_wrong_python_is_one_sentence(monkeypatch, tmp_path):
+    import setup_environment
+
+    monkeypatch.setattr(setup_environment, "STAMP", tmp_path / "no-stamp")
+    monkeypatch.setattr(setup_environment.sys, "version_info", (3, 9, 1))
+    with pytest.raises(SystemExit, match=r"needs Python 3.11 or 3.12, but .* is Python 3.9.1"):
+        setup_environment.main()
+
+
+def test_full_disk_is_one_sentence(monkeypatch, tmp_path):
+    import setup_environment
+
+    monkeypatch.setattr(setup_environment, "STAMP", tmp_path / "no-stamp")
+    monkeypatch.setattr(setup_environment.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2e9}))
+    with pytest.raises(SystemExit, match="has 2.0 GB free"):
+        setup_environment.main()
