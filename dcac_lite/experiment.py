@@ -9,7 +9,7 @@ import json
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from .adaptation import MODES
@@ -93,7 +93,7 @@ def _one_of(what: str, value, choices) -> None:
 # ---------------------------------------------------------------- data of a tier
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_domain(name: str, tier: str = "lite") -> Domain:
     """A Re-ID domain as a tier sees it: drawn on first use (smoke, lite) or read from the data root
     (full). Names: MA, D, MS, C3, and V, the validation domain of smoke and lite.
@@ -213,7 +213,7 @@ def _key(experiment: Experiment, tier: Tier, data: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _weights_key(tier: str) -> str:
     """Hash of a tier's weights when they are folders, else their names."""
     digest = hashlib.sha256()

@@ -141,5 +141,5 @@ def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, fra
             axis.set_title(titles[k], fontsize=7, fontweight="normal")
         for spine in axis.spines.values():
             spine.set(visible=frames is not None, color=frames[k] if frames is not None else "none", linewidth=2.5)
-    figure.tight_layout(pad=0.2)
+    figure.tight_layout(pad=0.2, h_pad=0.9 if titles is not None else 0.2)
     return figure

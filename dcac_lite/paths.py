@@ -33,7 +33,7 @@ def replacing(path: Path):
     """Yields a temporary name beside `path`; renames it to `path` when the block ends without an
     error and removes it otherwise, so that `path` is never half-written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb") as handle:

@@ -8,12 +8,11 @@ domain and the picture's index, so any process makes the same picture.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
-from .renderer import BAGS, BOTTOMS, COLOURS, HAIR_STYLES, PATTERNS, TOPS, VIEWS
-from .renderer import Appearance, Camera, Garment, Picture, Pose, render
+from .renderer import BAGS, BOTTOMS, COLOURS, HAIR_STYLES, PATTERNS, TOPS, VIEWS, Appearance, Camera, Garment, Picture, Pose, render
 from .scenes import KINDS, crop_scene, draw_scene
 
 JUNK, DISTRACTOR = -1, 0  # Market-1501's special person ids
@@ -160,7 +159,7 @@ def _tinted(garment: Garment, rng: np.random.Generator, sd: float = 5.0) -> Garm
     return replace(garment, rgb=tuple(float(v) for v in np.clip(np.array(garment.rgb) + rng.normal(0, sd, 3), 8, 247)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def identities(spec: DomainSpec) -> tuple[Appearance, ...]:
     """The people of a domain, in order: training ids, test ids, then distractors and passers-by.
 
@@ -204,7 +203,7 @@ def _camera(rng: np.random.Generator, n: Nuisance) -> Camera:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _places(spec: DomainSpec | None) -> list[tuple[str, str, np.ndarray, Camera]]:
     """(kind of scene, its colour word, the scene, the camera) of each camera of a domain; None is web."""
     if spec is None:

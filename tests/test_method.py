@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dcac_lite import MODES, SCHEMES, DCAC, PrototypeMemory, ReIDModel, adapt, make_condition
+from dcac_lite import DCAC, MODES, SCHEMES, PrototypeMemory, ReIDModel, adapt, make_condition
 from dcac_lite.diffusion import denoising_loss, load_stable_diffusion, sample_latents
 from dcac_lite.encoder import id_loss, load_clip_visual
 from dcac_lite.tiers import FULL, LITE, paper_rank, paper_tau_c
