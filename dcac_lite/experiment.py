@@ -154,8 +154,8 @@ class Run:
         state = load_file(self.folder / "model.safetensors")
         missing, unexpected = dcac.load_state_dict(state, strict=False)
         frozen = {name for name, p in dcac.named_parameters() if not p.requires_grad}
-        if unexpected or set(missing) - frozen:
-            raise ValueError(f"{self.folder}/model.safetensors does not fit its config: missing {sorted(set(missing) - frozen)}, unexpected {unexpected}.")
+        if lost := set(missing) - frozen | set(unexpected):
+            raise ValueError(f"{self.folder}/model.safetensors does not fit its config: missing or unexpected {sorted(lost)}.")
         return dcac.eval()
 
     def evaluate(self, *targets: str):

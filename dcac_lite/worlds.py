@@ -1,10 +1,11 @@
 """The embedded worlds: one captioned `web` domain and five Re-ID domains of procedural people.
 
 The four Re-ID domains stand for the paper's data sets (Table 1) at one tenth of the images and one
-fifth of the identities (one tenth of MSMT17's many test identities): MA (Market1501, 6 cameras), D (DukeMTMC-reID, 8), MS (MSMT17, 15) and C3
-(CUHK03-NP, 2). A fifth, V, serves to choose settings and nothing else. `plan` lists the pictures of
-a domain, `photograph_record` makes one of them with its truth; both depend on nothing but the
-domain and the picture's index, so any process makes the same picture.
+fifth of the identities (one tenth of MSMT17's many test identities): MA (Market1501, 6 cameras),
+D (DukeMTMC-reID, 8), MS (MSMT17, 15) and C3 (CUHK03-NP, 2). A fifth, V, serves to choose settings
+and nothing else. `plan` lists the pictures of a domain, `photograph_record` makes one of them with
+its truth; both depend on nothing but the domain and the picture's index, so any process makes the
+same picture.
 """
 
 from dataclasses import dataclass, replace
@@ -177,7 +178,7 @@ def identities(spec: DomainSpec) -> tuple[Appearance, ...]:
 
     people: list[Appearance] = []
     total = spec.train_ids + spec.test_ids + spec.distractors + spec.junk
-    for family in range(-(-total // 3)):
+    for _ in range(-(-total // 3)):
         shared_top, shared_bottom = pick(tops), pick(bottoms)
         for _ in range(3):
             top = shared_top if rng.random() < 0.5 else pick(tops)
