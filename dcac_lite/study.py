@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .experiment import DOMAIN_NAMES, Experiment, provenance, run
 from .paths import figures_root, replacing
-from .tiers import LITE
+from .tiers import LITE, paper_tau_c
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
 
@@ -56,12 +56,13 @@ def scheme_tuning() -> list[Job]:
 
 
 def comparison() -> list[Job]:
-    """Baseline, DCAC at the paper's lambda and DCAC at the tuned one, five paired seeds, two sources,
-    measured on the source and on the three unseen domains. Seeds differ from those of the tuning."""
+    """Baseline, DCAC at the paper's lambda and tau_c, and DCAC at the tuned ones; five paired seeds, two
+    sources, measured on the source and the three unseen domains. The seeds are not those of the tuning."""
     jobs: list[Job] = []
     for seed, source in product(range(10, 15), ("MA", "MS")):
         targets = tuple(d for d in DOMAIN_NAMES if d != "V")
-        for options in ({"conditioning": "none"}, {"lambda_": 1.0}, {}):
+        paper = {"lambda_": 1.0, "tau_c": paper_tau_c((source,))}
+        for options in ({"conditioning": "none"}, paper, {}):
             jobs.append((Experiment(sources=source, seed=seed, **options), targets))
     return jobs
 
