@@ -179,6 +179,7 @@ def run(experiment: Experiment, progress: bool = True, resume: bool = True, log_
     False starts over even if a checkpoint exists; losses are read back every `log_every` steps."""
     from contextlib import nullcontext
 
+    import torch
     from accelerate import PartialState
     from filelock import FileLock
 
@@ -188,7 +189,8 @@ def run(experiment: Experiment, progress: bool = True, resume: bool = True, log_
     data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
     folder = runs_root() / experiment.tier / _key(experiment, TIERS[experiment.tier], data.fingerprint)
     folder.mkdir(parents=True, exist_ok=True)
-    state = PartialState()  # one of several processes under `accelerate launch`, else alone
+    # one of several processes under `accelerate launch` or `torchrun`, else alone
+    state = PartialState(cpu=not torch.accelerator.is_available())
     with FileLock(folder / "lock") if state.is_main_process else nullcontext():
         state.wait_for_everyone()  # another job may have finished the run while this one waited
         if not (folder / "complete").exists():

@@ -107,7 +107,7 @@ def train(
 
     tier = TIERS[experiment.tier]
     AcceleratorState._reset_state()  # an earlier run of this process may have used another precision
-    accelerator = Accelerator(mixed_precision=experiment.precision)
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=experiment.precision)
     device, processes = accelerator.device, accelerator.num_processes
     dcac, parts = build(experiment, data.identities)
     moments, scaling = None, 1.0

@@ -100,7 +100,21 @@ run(Experiment(tier="smoke", sources="MA", conditioning="none", seed=77), progre
     assert log.read_text() == "trained\n"
 
 
-def test_several_sources_and_bf16(smoke_data):
+def test_one_run_spread_over_two_processes(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("""
+from accelerate import PartialState
+from dcac_lite import Experiment, run
+result = run(Experiment(tier="smoke", sources="MA", seed=31), progress=False)
+with open(f"{__file__}.{PartialState().process_index}", "w") as out:
+    print(PartialState().num_processes, result.history["total"].tolist(), file=out)
+""")
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", script], check=True)
+    outputs = [(tmp_path / f"train.py.{k}").read_text() for k in range(2)]
+    assert outputs[0] == outputs[1] and outputs[0].startswith("2 [")
+
+
+def test_several_sources_and_bf16():
     result = run(Experiment(tier="smoke", sources=("MA", "C3"), precision="bf16", seed=1), progress=False)
     assert result.history["total"].notna().all()
     assert result.evaluate("D")["mAP"].between(0, 100).all()
