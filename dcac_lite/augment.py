@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 
+def to_tensor(images) -> Tensor:
+    """A uint8 tensor as it is, or a copy of a NumPy array (a memory map cannot be handed to torch)."""
+    return images if isinstance(images, Tensor) else torch.from_numpy(images.copy())
+
+
 def normalise(images: Tensor) -> Tensor:
     """uint8 [B, 3, H, W] -> float in [-1, 1]: mean 0.5, SD 0.5 (not CLIP's statistics)."""
     return images.float() / 127.5 - 1

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .augment import to_tensor
 
 
 @dataclass
@@ -69,7 +70,7 @@ def vae_moments(
     device = next(vae.parameters()).device
     parts = []
     for start in progress(range(0, len(images), batch)):
-        x = to_diffusion_input(torch.as_tensor(np.array(images[start : start + batch])).to(device), size)
+        x = to_diffusion_input(to_tensor(images[start : start + batch]).to(device), size)
         parts.append(vae.encode(x).latent_dist.parameters.float().cpu())
     return torch.cat(parts)
 

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .augment import normalise
+from .augment import normalise, to_tensor
 
 
 def load_clip_visual(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
@@ -72,7 +71,7 @@ class ReIDModel(nn.Module):
         try:
             parts = []
             for start in progress(range(0, len(images), batch)):
-                x = normalise(torch.as_tensor(np.array(images[start : start + batch])).to(device))
+                x = normalise(to_tensor(images[start : start + batch]).to(device))
                 parts.append(F.normalize(self.neck(self.visual(x)).float()).cpu())
             return torch.cat(parts)
         finally:
