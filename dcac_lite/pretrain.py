@@ -33,7 +33,6 @@ class Recipe:
     """Steps and batch sizes of the three stages, and the number of `web` pictures they see."""
 
     images: int = 20_000
-    held_out: int = 1_000
     clip_steps: int = 1_200
     clip_batch: int = 192
     vae_steps: int = 2_600
@@ -44,7 +43,7 @@ class Recipe:
 
 
 LITE_RECIPE = Recipe()
-SMOKE_RECIPE = Recipe(images=600, held_out=200, clip_steps=12, clip_batch=64, vae_steps=12, vae_batch=16, unet_steps=12, unet_batch=32)
+SMOKE_RECIPE = Recipe(images=600, clip_steps=12, clip_batch=64, vae_steps=12, vae_batch=16, unet_steps=12, unet_batch=32)
 
 
 def web_images(start: int, count: int, progress=iter) -> tuple[Tensor, list[str]]:
@@ -130,10 +129,9 @@ def train_clip(folder: Path, recipe: Recipe, images: Tensor, captions: list[str]
     model = open_clip.CLIP(**{k: (dict(v) if isinstance(v, dict) else v) for k, v in config.items()})
     tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(captions)
     criterion = open_clip.ClipLoss()
-    shard = recipe.images
 
     def loss_of_step(generator: torch.Generator, step: int) -> Tensor:
-        rows = torch.randint(shard, (recipe.clip_batch,), generator=generator)
+        rows = torch.randint(recipe.images, (recipe.clip_batch,), generator=generator)
         x = normalise(images[rows])
         flip = torch.rand(len(x), generator=generator) < 0.5
         x = torch.where(flip[:, None, None, None], x.flip(-1), x)

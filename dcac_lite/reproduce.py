@@ -52,11 +52,15 @@ def execute(source: Path, target: Path, parameters: dict) -> float:
 
 
 def tidy(notebook) -> None:
-    """Drop what changes from run to run and helps no reader: papermill's and the kernel's timings."""
+    """Drop what changes from run to run and helps no reader: papermill's and the kernel's timings, and
+    progress bars, which are widgets that show nothing once their kernel is gone."""
     notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
 
 
 def main() -> None:

@@ -112,6 +112,7 @@ def train(
     dcac, parts = build(experiment, data.identities)
     moments, scaling = None, 1.0
     if parts is not None:
+        parts.vae.to(device)
         with accelerator.main_process_first():
             moments = cached_moments(parts, data, lambda r: tqdm(r, desc="VAE moments", leave=False, disable=not progress))
         scaling = parts.vae.config.scaling_factor

@@ -92,7 +92,7 @@ DOMAINS: dict[str, DomainSpec] = {
     )
 }  # fmt: skip
 
-WEB_SEED, WEB_SCENES, WEB_IMAGES = 10, 600, 10_000
+WEB_SEED, WEB_SCENES = 10, 600
 _WEB = Nuisance(0.04, 0.06, 0.03, 0.03, 0.01, 0.1, 0.15, 1.5, 1.0, 0.03, 1.0, 0.03, 0.04)
 
 
