@@ -14,7 +14,7 @@ from .augment import augment
 from .conditioning import make_condition
 from .data import TrainingSet
 from .dcac import DCAC, gradient_norms
-from .diffusion import StableDiffusion, load_stable_diffusion, sample_latents, vae_moments
+from .diffusion import StableDiffusion, load_stable_diffusion, sample_latents, use_one_token_attention, vae_moments
 from .encoder import ReIDModel, load_clip_visual
 from .experiment import Experiment
 from .memory import PrototypeMemory
@@ -38,7 +38,7 @@ def build(experiment: Experiment, identities: int) -> tuple[DCAC, StableDiffusio
     parts = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size)
     dim = parts.unet.config.cross_attention_dim
     condition = make_condition(experiment.conditioning, identities, width, dim, experiment.tau_c)
-    unet = adapt(parts.unet, experiment.adaptation, experiment.rank)
+    unet = use_one_token_attention(adapt(parts.unet, experiment.adaptation, experiment.rank))
     return DCAC(reid, memory, condition, unet, parts.scheduler, experiment.lambda_), parts
 
 
@@ -100,14 +100,17 @@ def train(
 
     Raises FloatingPointError when a loss is no longer finite."""
     import pandas as pd
-    from accelerate import Accelerator
+    from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState
     from safetensors.torch import save_file
     from tqdm.auto import tqdm
 
     tier = TIERS[experiment.tier]
     AcceleratorState._reset_state()  # an earlier run of this process may have used another precision
-    accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=experiment.precision)
+    # queries and keys of a one-token cross-attention never get a gradient
+    spread = DistributedDataParallelKwargs(find_unused_parameters=True)
+    cpu = not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=cpu, mixed_precision=experiment.precision, kwargs_handlers=[spread])
     device, processes = accelerator.device, accelerator.num_processes
     dcac, parts = build(experiment, data.identities)
     moments, scaling = None, 1.0

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from dcac_lite import DCAC, MODES, SCHEMES, PrototypeMemory, ReIDModel, adapt, make_condition
-from dcac_lite.diffusion import denoising_loss, load_stable_diffusion, sample_latents
+from dcac_lite.diffusion import denoising_loss, load_stable_diffusion, sample_latents, use_one_token_attention
 from dcac_lite.encoder import id_loss, load_clip_visual
 from dcac_lite.tiers import FULL, LITE, paper_rank, paper_tau_c
 from dcac_lite.training import lr_factor
@@ -175,6 +175,25 @@ def test_one_token_gives_queries_and_keys_no_gradient(unet, noisy):
     size = {n: p.grad.norm() for n, p in adapted.named_parameters() if p.requires_grad and "attn2" in n}
     assert max(v for n, v in size.items() if "to_q" in n or "to_k" in n) < 1e-6
     assert min(v for n, v in size.items() if "to_v" in n) > 1e-6
+
+
+def test_one_token_attention_is_the_full_one(unet, noisy):
+    x, t, c = noisy
+    adapted = adapt(unet, "lora")
+    for name, p in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.02)
+    c.requires_grad_()
+    full = adapted(x, t, c).sample
+    (full_gradient,) = torch.autograd.grad(full.square().mean(), c)
+    captions = torch.randn(4, 24, 64)
+    with torch.no_grad():
+        full_captioned = adapted(x, t, captions).sample
+    short = use_one_token_attention(adapted)(x, t, c).sample
+    (short_gradient,) = torch.autograd.grad(short.square().mean(), c)
+    assert torch.allclose(full, short, atol=1e-5) and torch.allclose(full_gradient, short_gradient, atol=1e-6)
+    with torch.no_grad():
+        assert torch.equal(full_captioned, adapted(x, t, captions).sample)
 
 
 def test_latents_are_scaled_posterior_samples():
