@@ -162,12 +162,14 @@ class Run:
         """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and
         kept; only the targets asked for are looked at."""
         import pandas as pd
+        import torch
 
         stored = self.folder / "metrics.json"
         metrics = json.loads(stored.read_text()) if stored.exists() else {}
         wanted = [t for t in targets if t not in metrics]
         if wanted:
-            reid = self.model().reid
+            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+            reid = self.model().reid.to(device)
             for target in wanted:
                 metrics[target] = evaluate(reid, load_domain(target, self.experiment.tier))
             _write_json(stored, metrics)

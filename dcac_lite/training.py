@@ -1,6 +1,7 @@
 """The training loop (Sec. 5.2): schedule, batches, checkpoints. The step itself is `dcac.DCAC`."""
 
 import hashlib
+import os
 import time
 from pathlib import Path
 
@@ -110,6 +111,7 @@ def train(
     # queries and keys of a one-token cross-attention never get a gradient
     spread = DistributedDataParallelKwargs(find_unused_parameters=True)
     cpu = not torch.accelerator.is_available()
+    hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
     accelerator = Accelerator(cpu=cpu, mixed_precision=experiment.precision, kwargs_handlers=[spread])
     device, processes = accelerator.device, accelerator.num_processes
     dcac, parts = build(experiment, data.identities)
@@ -117,7 +119,7 @@ def train(
     if parts is not None:
         parts.vae.to(device)
         with accelerator.main_process_first():
-            moments = cached_moments(parts, data, lambda r: tqdm(r, desc="VAE moments", leave=False, disable=not progress))
+            moments = cached_moments(parts, data, lambda r: tqdm(r, desc="VAE moments", leave=False, disable=hidden))
         scaling = parts.vae.config.scaling_factor
     learning = [p for p in dcac.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=experiment.lr, weight_decay=tier.weight_decay)
@@ -144,7 +146,7 @@ def train(
             })  # fmt: skip
 
     started = time.time()
-    bar = tqdm(desc=experiment.label, disable=not (progress and accelerator.is_main_process), mininterval=0.5, unit="img")
+    bar = tqdm(desc=experiment.label, disable=hidden or not accelerator.is_main_process, mininterval=0.5, unit="img")
     dcac.train()
     while epoch <= experiment.epochs:
         lr = experiment.lr * lr_factor(epoch, tier.warmup, tier.milestones)
