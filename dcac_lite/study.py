@@ -26,11 +26,11 @@ Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is 
 #: (notebook 04 measures it). The rescaled class-wise condition sends no gradient; nothing to tune.
 CANDIDATES: dict[str, tuple[tuple[float, float], ...]] = {
     "correlation-aware": ((10.0, 0.3), (30.0, 0.3), (30.0, 0.6), (100.0, 0.6)),
-    "class-wise": ((30.0, 0.6), (100.0, 0.6)),
-    "instance-wise": ((1.0, 0.6), (5.0, 0.6)),
-    "non-linearity": ((30.0, 0.6), (100.0, 0.6)),
-    "batch-norm": ((3.0, 0.6), (10.0, 0.6)),
-    "condition-net": ((1.0, 0.6), (5.0, 0.6)),
+    "class-wise": ((10.0, 0.6), (30.0, 0.6)),
+    "instance-wise": ((1.0, 0.6), (3.0, 0.6)),
+    "non-linearity": ((10.0, 0.6), (30.0, 0.6)),
+    "batch-norm": ((2.0, 0.6), (6.0, 0.6)),
+    "condition-net": ((1.0, 0.6), (3.0, 0.6)),
 }
 
 
