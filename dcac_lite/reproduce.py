@@ -9,6 +9,7 @@ import hashlib
 import os
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from .paths import CLONE, replacing, runs_root
@@ -51,6 +52,20 @@ def execute(source: Path, target: Path, parameters: dict) -> float:
     return seconds
 
 
+@contextmanager
+def stderr_in(log: Path):
+    """Send this process's standard error, and so the kernels' chatter, to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    saved = os.dup(2)
+    try:
+        with open(log, "ab") as handle:
+            os.dup2(handle.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def tidy(notebook) -> None:
     """Drop what changes from run to run and helps no reader: papermill's and the kernel's timings, and
     progress bars, which are widgets that show nothing once their kernel is gone."""
@@ -79,7 +94,8 @@ def main() -> None:
     for k, source in enumerate(names, 1):
         print(f"[{k}/{len(names)}] {source.name} ...", end=" ", flush=True)
         try:
-            seconds = execute(source, out / source.name, parameters)
+            with stderr_in(runs_root() / arguments.tier / "kernels.log"):
+                seconds = execute(source, out / source.name, parameters)
         except Exception as error:
             print("failed", flush=True)
             sys.exit(f"{source.name}: {error}\nThe notebook as far as it came: {out / source.name[:-6]}.failed.ipynb")
