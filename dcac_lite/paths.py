@@ -24,8 +24,8 @@ def runs_root() -> Path:
 
 
 def figures_root() -> Path:
-    """Folder of figures and tables: `$DCAC_FIGURES`, or `figures/` in the clone."""
-    return _folder("DCAC_FIGURES", "figures")
+    """Folder of figures and of the studies' tables: `figures/` in the clone."""
+    return CLONE / "figures"
 
 
 @contextmanager

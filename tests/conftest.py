@@ -8,7 +8,6 @@ import pytest
 # before dcac_lite is imported anywhere, in this process and in those it starts
 _folder = tempfile.mkdtemp(prefix="dcac-tests-")
 os.environ["DCAC_RUNS"] = f"{_folder}/runs"
-os.environ["DCAC_FIGURES"] = f"{_folder}/figures"
 os.environ["TQDM_DISABLE"] = "1"
 
 
