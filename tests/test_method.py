@@ -165,12 +165,18 @@ def test_modes_train_what_they_say(unet, mode):
         assert not torch.equal(adapted.state_dict()["conv_in.weight"], before["conv_in.weight"])
 
 
-def test_one_token_gives_queries_and_keys_no_gradient(unet, noisy):
-    x, t, c = noisy
+def trained_lora(unet):
+    """A LoRA U-Net whose adapters do something, as after training."""
     adapted = adapt(unet, "lora")
     for name, p in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(p, std=0.02)
+    return adapted
+
+
+def test_one_token_gives_queries_and_keys_no_gradient(unet, noisy):
+    x, t, c = noisy
+    adapted = trained_lora(unet)
     adapted(x, t, c).sample.square().mean().backward()
     size = {n: p.grad.norm() for n, p in adapted.named_parameters() if p.requires_grad and "attn2" in n}
     assert max(v for n, v in size.items() if "to_q" in n or "to_k" in n) < 1e-6
@@ -179,10 +185,7 @@ def test_one_token_gives_queries_and_keys_no_gradient(unet, noisy):
 
 def test_one_token_attention_is_the_full_one(unet, noisy):
     x, t, c = noisy
-    adapted = adapt(unet, "lora")
-    for name, p in adapted.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(p, std=0.02)
+    adapted = trained_lora(unet)
     c.requires_grad_()
     full = adapted(x, t, c).sample
     (full_gradient,) = torch.autograd.grad(full.square().mean(), c)
