@@ -1,5 +1,6 @@
 """Adapting the U-Net (Sec. 4.2, Eq. 9; Table 5): which of its parameters learn."""
 
+import torch
 from torch import nn
 
 #: The layers whose adapters add up to the 89.01 M trainable parameters of Table 6: the four attention
@@ -20,18 +21,20 @@ _PARTS: dict[str, tuple[str, ...]] = {
 MODES = ("frozen", "lora", "output-blocks", "middle-output-blocks", "full", "scratch")
 
 
-def adapt(unet: nn.Module, mode: str, rank: int = 8) -> nn.Module:
+def adapt(unet: nn.Module, mode: str, rank: int = 8, second_feed_forward: bool = False) -> nn.Module:
     """Make `unet` learn in one of the MODES of Table 5 and return it.
 
     `lora` adds peft adapters h' = hW + (1/r) hAB (Eq. 9: alpha = 1) with B = 0, so the adapted U-Net
-    starts exactly equal to the pre-trained one; `rank` is used by this mode only. `scratch` returns
-    a newly initialised U-Net (draws from torch's global generator); the VAE stays pre-trained."""
+    starts exactly equal to the pre-trained one; `rank` is used by this mode only, as is `second_feed_forward`, which
+    adapts the second linear layer of each feed-forward network too. `scratch` returns a newly
+    initialised U-Net (draws from torch's global generator); the VAE stays pre-trained."""
     if mode == "lora":
         from peft import LoraConfig, inject_adapter_in_model
 
         if rank < 1:
             raise ValueError(f"LoRA rank is {rank}; it must be at least 1.")
-        config = LoraConfig(r=rank, lora_alpha=1, target_modules=LORA_TARGETS, bias="none")
+        targets = [*LORA_TARGETS, "ff.net.2"] if second_feed_forward else LORA_TARGETS
+        config = LoraConfig(r=rank, lora_alpha=1, target_modules=targets, bias="none")
         return inject_adapter_in_model(config, unet.requires_grad_(False))
     if mode not in _PARTS:
         raise ValueError(f"{mode!r} is no adaptation mode: choose one of {', '.join(MODES)}.")
@@ -39,4 +42,17 @@ def adapt(unet: nn.Module, mode: str, rank: int = 8) -> nn.Module:
         unet = type(unet).from_config(unet.config)
     for name, parameter in unet.named_parameters():
         parameter.requires_grad_(name.startswith(_PARTS[mode]))
+    return unet
+
+
+def add_stray_biases(unet: nn.Module) -> nn.Module:
+    """Give the attention projections to_q, to_k and to_v, which have none in Stable Diffusion, a random
+    bias that does not learn: U(-1/sqrt(in), 1/sqrt(in)) from torch's global generator. The official
+    code does this by accident wherever it puts an adapter, so its U-Net does not start at the
+    pre-trained one. Call before `adapt`."""
+    for name, module in unet.named_modules():
+        if name.endswith(("to_q", "to_k", "to_v")) and module.bias is None:
+            bound = module.in_features**-0.5
+            bias = torch.empty(module.out_features, device=module.weight.device).uniform_(-bound, bound)
+            module.bias = nn.Parameter(bias, requires_grad=False)
     return unet
