@@ -1,0 +1,181 @@
+"""The data cards: valid cards of the hub, complete, and every number that can be checked agrees with the code."""
+
+import re
+
+import pytest
+from huggingface_hub import DatasetCard, ModelCard
+
+from dcac_lite.paths import CLONE, LITE_WEIGHTS
+from dcac_lite.weights_report import weight_files
+from dcac_lite.worlds import DISTRACTOR, DOMAINS, JUNK, plan
+
+CARDS = CLONE / "data_cards"
+#: Card of each data set of the paper -> its name in the code.
+PAPER = {"market1501": "MA", "dukemtmc-reid": "D", "msmt17": "MS", "cuhk03-np": "C3"}
+CLOTHES = ("prcc", "ltcc", "ccvid", "vc-clothes", "last")
+SECTIONS = ["Role", "Origin", "Size", "Splits and protocol", "Files", "Licence and terms", "How to get it",
+            "People and consent", "Versions and traps", "Ethics", "Citation", "Sources"]  # fmt: skip
+SIZES = {"10K<n<100K": (10_000, 100_000), "100K<n<1M": (100_000, 1_000_000)}
+
+each_set = pytest.mark.parametrize("name", [*PAPER, *CLOTHES])
+each_card = pytest.mark.parametrize("path", sorted(CARDS.glob("*.md")), ids=lambda p: p.stem)
+
+
+def text(name: str) -> str:
+    return (CARDS / f"{name}.md").read_text()
+
+
+def number(cell: str) -> int:
+    return int(cell.replace(",", ""))
+
+
+def tables(markdown: str) -> list[list[dict[str, str]]]:
+    """Every table of a card: a list of rows, each a dict from column to cell."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\|\n)+", markdown, re.MULTILINE):
+        head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+        found.append([dict(zip(head, row, strict=True)) for row in rows])
+    return found
+
+
+def sizes(name: str) -> dict[str, dict[str, str]]:
+    """The rows of a card's size table by split."""
+    section = text(name).split("\n## Size\n")[1].split("\n## ")[0]
+    (table,) = tables(section)
+    return {row["split"]: row for row in table}
+
+
+# ---------------------------------------------------------------- form
+
+
+@each_set
+def test_front_matter_is_complete(name):
+    data = DatasetCard(text(name)).data
+    assert data.pretty_name and "person-re-identification" in data.tags
+    assert "image-feature-extraction" in data.task_categories
+    assert data.license in ("apache-2.0", "cc-by-nc-sa-4.0") or (data.license == "other" and data.to_dict()["license_name"])
+    least, most = SIZES[data.size_categories[0]]
+    assert least < sum(number(row["images"]) for row in sizes(name).values()) < most
+
+
+def test_the_shipped_cards_have_front_matter():
+    assert DatasetCard(text("lite-domains")).data.license == "mit"
+    model = ModelCard(text("lite-weights")).data
+    assert model.license == "mit" and model.datasets == ["lite-domains"]
+
+
+@each_set
+def test_sections_are_all_there(name):
+    found = re.findall(r"^## (.+)$", text(name), re.MULTILINE)
+    assert [section for section in found if section != "Withdrawal"] == SECTIONS
+
+
+@each_set
+def test_citation_is_bibtex(name):
+    (block,) = re.findall(r"```bibtex\n(.*?)```", text(name), re.DOTALL)
+    entries = re.findall(r"^@\w+\{\w+,$.*?^\}$", block, re.MULTILINE | re.DOTALL)
+    assert entries and "".join(entries).replace("\n", "") == block.replace("\n", "")
+    for entry in entries:
+        assert all(re.search(rf"^  {field}\s+= \{{.+\}},?$", entry, re.MULTILINE) for field in ("title", "author", "year"))
+        assert entry.count("{") == entry.count("}")
+
+
+def slug(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@each_card
+def test_links_resolve(path):
+    content = path.read_text()
+    for target in re.findall(r"\]\(([^)]+)\)", content):
+        file, _, anchor = target.partition("#")
+        assert (CARDS / file).exists(), f"{path.name} links to {target}"
+        if anchor:
+            assert anchor in {slug(h) for h in re.findall(r"^#+ (.+)$", (CARDS / file).read_text(), re.MULTILINE)}
+    for mentioned in re.findall(r"`((?:dcac_lite|notebooks|figures|tests|data_cards)/[\w./-]+)`", content):
+        assert (CLONE / mentioned).exists(), f"{path.name} mentions {mentioned}"
+
+
+def test_the_index_lists_every_card():
+    assert {p.name for p in CARDS.glob("*.md")} - {"README.md"} == set(re.findall(r"\((\S+\.md)\)", text("README")))
+
+
+# ---------------------------------------------------------------- numbers
+
+
+@each_set
+def test_totals_are_sums(name):
+    content = text(name)
+    total = re.search(r"^Together ([\d,]+) images", content, re.MULTILINE)
+    if total:
+        assert number(total[1]) == sum(number(row["images"]) for row in sizes(name).values())
+    equations = re.findall(r"([\d,]+) = ([\d,]+(?: [+-] [\d,]+)+)", content)
+    assert equations
+    for left, right in equations:
+        terms = re.findall(r"([+-]?) ?([\d,]+)", right)
+        assert number(left) == sum(-number(n) if sign == "-" else number(n) for sign, n in terms), f"{left} = {right}"
+
+
+def test_the_index_repeats_the_cards():
+    rows = {re.match(r"\[(\S+)\]", row["card"])[1]: row for table in tables(text("README")) for row in table}
+    for name, short in PAPER.items():
+        assert rows[name]["name"] == short
+        assert {s: rows[name][s] for s in ("train", "query", "gallery")} == {s: row["images"] for s, row in sizes(name).items()}
+        assert f"\nCameras: {rows[name]['cameras']}." in text(name)
+    generated = 0
+    for name in CLOTHES:
+        assert rows[name]["train"] == sizes(name)["train"]["images"]
+        added = number(rows[name]["generated by DLCR"].split()[0])
+        assert added == 10 * number(rows[name]["train"])
+        generated += added
+    assert generated == 2_267_820  # the total that DLCR prints
+
+
+@pytest.mark.parametrize(("name", "short"), PAPER.items())
+def test_lite_domains_are_a_tenth_of_the_real_ones(name, short):
+    spec = DOMAINS[short]
+    for split, row in sizes(name).items():
+        assert getattr(spec, split) == round(number(row["images"]) / 10), f"{name}, {split}"
+    assert f"\nCameras: {spec.cameras}." in text(name)
+
+
+def test_domain_card_counts_what_the_plan_draws():
+    table = next(t for t in tables(text("lite-domains")) if "train ids" in t[0])
+    assert [row["domain"] for row in table] == list(DOMAINS)
+    for row in table:
+        records = plan(DOMAINS[row["domain"]])
+        of = lambda split: [r for r in records if r.split == split]  # noqa: E731
+        pids = lambda split: {r.pid for r in of(split)} - {DISTRACTOR, JUNK}  # noqa: E731
+        drawn = {
+            "cameras": len({r.camera for r in records}),
+            "train ids": len(pids("train")),
+            "test ids": len(pids("gallery") | pids("query")),
+            "train": len(of("train")),
+            "query": len(of("query")),
+            "gallery": sum(r.pid != JUNK for r in of("gallery")),
+            "of these distractors": sum(r.pid == DISTRACTOR for r in records),
+            "junk": sum(r.pid == JUNK for r in records),
+        }
+        assert drawn == {column: number(cell) for column, cell in row.items() if column != "domain"}
+
+
+def test_domain_card_has_the_nuisances_and_catalogues_of_the_code():
+    catalogue, nuisance = (next(t for t in tables(text("lite-domains")) if column in t[0]) for column in ("lower garments", "cast"))
+    for row in catalogue:
+        spec = DOMAINS[row["domain"]]
+        assert [spec.tops, spec.bottoms] == [number(cell) for cell in list(row.values())[1:]]
+    for row in nuisance:
+        if row["domain"] != "web":
+            n = DOMAINS[row["domain"]].nuisance
+            assert [float(cell) for cell in list(row.values())[1:]] == [
+                n.cast, n.exposure, n.gamma, n.contrast, n.veil, n.light, n.blur, n.noise, n.resolution
+            ]  # fmt: skip
+
+
+def test_weight_card_lists_the_shipped_files():
+    table = next(t for t in tables(text("lite-weights")) if "SHA-256" in t[0])
+    listed = {row["file"].strip("`"): {"bytes": number(row["bytes"]), "sha256": row["SHA-256"].strip("`")} for row in table}
+    files = weight_files(LITE_WEIGHTS)
+    assert listed == files
+    together = sum(facts["bytes"] for facts in files.values()) / 1e6
+    assert f"Together {together:.1f} MB" in text("lite-weights")
