@@ -1,33 +1,42 @@
-"""Re-ID data sets in Market-1501's folder layout, decoded once into memory-mapped arrays."""
+"""Re-ID data sets as arrays: images are decoded once into memory-mapped files.
+
+The decoded files lie in `decoded/` beside a data set, or in `$DCAC_CACHE` where that is set, and can
+be deleted at any time. At 256 x 128 all four data sets take 21 GB, MSMT17 alone 12.4 GB.
+"""
 
 import hashlib
 import json
 import os
-import re
 import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
+from .datasets import FOLDERS, MARKET_LAYOUT, Dataset, ImageFile, Listing, list_images
 from .paths import data_root, replacing
 from .renderer import __file__ as renderer_source
 from .scenes import __file__ as scenes_source
 from .worlds import DOMAINS, DomainSpec, photograph_record, plan
 from .worlds import __file__ as worlds_source
 
-FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-# the file name only: a folder called `x1_c2` must not be read as a person
-NAME = re.compile(r"(?P<pid>-?\d+)_c(?P<camera>\d+)")
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")  # of Pillow; 8 bits a channel
+MOST_PIXELS = 50_000_000
 
 
 @dataclass(frozen=True)
 class Split:
     """One split of a data set. images: uint8 [N, 3, H, W] (a memory map); pids: int64 [N] as in the
-    file names; cameras: int64 [N], counted from 1; names: the N file names."""
+    file names; cameras: int64 [N], as in the file names (see `datasets.Listing` for names without);
+    names: the N file names."""
 
     images: np.ndarray
     pids: np.ndarray
@@ -40,7 +49,8 @@ class Split:
 
 @dataclass(frozen=True)
 class Domain:
-    """A Re-ID data set: training images, queries and gallery. `fingerprint` identifies its content."""
+    """A Re-ID data set: training images, queries and gallery. `fingerprint` identifies its content by
+    file names and sizes. layout: how it lay on disk, for MSMT17's list files with its version."""
 
     name: str
     root: Path
@@ -48,68 +58,136 @@ class Domain:
     query: Split
     gallery: Split
     fingerprint: str
+    layout: str = MARKET_LAYOUT
+    cameras_known: bool = True
 
 
-def _list_files(root: Path, split: str) -> list[Path]:
-    folder = root / FOLDERS[split]
-    if not folder.is_dir():
-        expected = ", ".join(f"{name}/" for name in FOLDERS.values())
-        raise FileNotFoundError(f"{root} has no folder {folder.name}/: a data set in Market-1501 layout holds {expected} with .jpg files.")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not files:
-        raise ValueError(f"{folder} holds no .jpg or .png image: expected names such as 0002_c1s1_000451_03.jpg.")
-    return files
+# ---------------------------------------------------------------- decoding
+
+T, R = TypeVar("T"), TypeVar("R")
 
 
-def _parse(path: Path) -> tuple[int, int]:
-    match = NAME.match(path.name)
-    if match is None:
-        raise ValueError(f"{path}: the name tells no person and camera; expected PID_cCAMERA..., such as 0002_c1s1_000451_03.jpg.")
-    return int(match["pid"]), int(match["camera"])
+def in_parallel(function: Callable[[T], R], items: Sequence[T], progress=iter) -> Iterator[R]:
+    """function(item) of every item, in order, computed by one thread a core a little ahead."""
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(cores) as pool:
+        ahead = deque(pool.submit(function, item) for item in items[: 8 * cores])
+        for item in progress(range(len(items))):
+            if item + 8 * cores < len(items):
+                ahead.append(pool.submit(function, items[item + 8 * cores]))
+            yield ahead.popleft().result()
 
 
-def _decode(path: Path, size: tuple[int, int]) -> np.ndarray:
+def open_image(path: Path) -> Image.Image:
+    """A JPEG or PNG file as an RGB picture, turned upright if its EXIF data say so.
+
+    Raises ValueError naming the file when it cannot be decoded whole, is of another format, holds more
+    than 8 bits a channel, is partly transparent, or has more than 50 million pixels."""
     try:
-        with Image.open(path) as picture:
-            picture = picture.convert("RGB")
-            if picture.size != size[::-1]:
-                picture = picture.resize(size[::-1], Image.Resampling.BICUBIC)
-            return np.asarray(picture).transpose(2, 0, 1)
-    except (OSError, SyntaxError) as error:
+        with Image.open(path, formats=("JPEG", "PNG")) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise _Refused(f"has {picture.width} x {picture.height} pixels, more than a person's crop can have")
+            if picture.mode not in MODES:
+                raise _Refused(f"has pixels of kind {picture.mode}, expected 8 bits a channel; convert it to RGB")
+            picture = ImageOps.exif_transpose(picture)
+            if picture.has_transparency_data:
+                picture = picture.convert("RGBA")
+                if picture.getchannel("A").getextrema()[0] < 255:
+                    raise _Refused("is partly transparent; put it on a background first")
+            return picture.convert("RGB")
+    except _Refused as error:
+        raise ValueError(f"{path} {error}.") from None
+    except Exception as error:  # Pillow raises a dozen kinds, according to where in the file the damage is
         raise ValueError(f"{path} is not a readable image ({error}); replace or remove the file.") from error
 
 
-def _read_split(root: Path, split: str, size: tuple[int, int], cache: Path, progress=iter) -> tuple[Split, str]:
-    files = _list_files(root, split)
-    labels = [(path, *_parse(path)) for path in files]
-    kept = [(path, pid, camera) for path, pid, camera in labels if pid != -1]  # junk never counts
-    listing = "\n".join(f"{p.name} {p.stat().st_size}" for p, _, _ in kept) + f"\n{size}"
-    key = hashlib.sha256(listing.encode()).hexdigest()[:16]
-    stored = cache / f"{root.name}-{split}-{size[0]}x{size[1]}-{key}.npy"
-    if not stored.exists():
-        with replacing(stored) as temporary:
-            array = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(kept), 3, *size))
-            for k, (path, _, _) in enumerate(progress(kept)):
-                array[k] = _decode(path, size)
-            array.flush()
-            del array
-    images = np.load(stored, mmap_mode="r")
-    pids = np.array([pid for _, pid, _ in kept], np.int64)
-    cameras = np.array([camera for _, _, camera in kept], np.int64)
-    return Split(images, pids, cameras, tuple(p.name for p, _, _ in kept)), key
+class _Refused(Exception):
+    pass
 
 
-def read_market_layout(root: Path, size: tuple[int, int], name: str | None = None, progress=iter) -> Domain:
-    """Read a data set in Market-1501 layout: `bounding_box_train/`, `query/`, `bounding_box_test/` with
-    files named `PID_cCAMERA...`. Images are resized to `size` (height, width), bicubic, and kept in a
-    memory-mapped cache beside the data. Person id -1 (junk) is left out, 0 (distractor) is kept.
+def _decode(path: Path, size: tuple[int, int]) -> np.ndarray:
+    picture = open_image(path)
+    if picture.size != size[::-1]:
+        picture = picture.resize(size[::-1], Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
 
-    Raises FileNotFoundError for a missing folder, ValueError for a wrong name or unreadable image."""
-    root = Path(root)
-    cache = root.parent / "decoded"
-    train, query, gallery = (_read_split(root, s, size, cache, progress) for s in FOLDERS)
-    fingerprint = hashlib.sha256(" ".join((train[1], query[1], gallery[1])).encode()).hexdigest()[:16]
-    return Domain(name or root.name, root, train[0], query[0], gallery[0], fingerprint)
+
+def _write_decoded(stored: Path, files: Sequence[ImageFile], size: tuple[int, int], progress) -> None:
+    for abandoned in stored.parent.glob(f".{stored.stem}.*.part.npy"):  # by a process that was killed: the lock is ours
+        abandoned.unlink()
+    with replacing(stored) as temporary, open(temporary, "wb") as handle:
+        # written in order, not through a memory map: a full disk is then an error and not a crash
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), 3, *size)}
+        np.lib.format.write_array_header_1_0(handle, header)
+        for picture in in_parallel(partial(_decode, size=size), [f.path for f in files], progress):
+            handle.write(picture)
+
+
+def _decoded(listing: Listing, size: tuple[int, int], progress) -> dict[str, np.ndarray]:
+    """The images of each split, from the files decoded earlier where they fit."""
+    from filelock import FileLock
+
+    folder = Path(os.environ.get("DCAC_CACHE") or listing.folder.parent / "decoded")
+    stored = {}
+    for split in FOLDERS:
+        # the time of change too: a fingerprint must be the same in every copy, this need not
+        text = "\n".join(f"{f.path} {f.size} {f.modified}" for f in getattr(listing, split))
+        key = hashlib.sha256(_bytes(text)).hexdigest()[:16]
+        stored[split] = folder / f"{listing.folder.name}-{split}-{size[0]}x{size[1]}-{key}.npy"
+    needed = sum(len(getattr(listing, split)) * 3 * size[0] * size[1] for split, path in stored.items() if not path.exists())
+    if needed:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if (free := shutil.disk_usage(folder).free) < needed:
+                raise OSError(f"{free / 1e9:.1f} GB are free")
+            with FileLock(folder / f"{listing.folder.name}.lock"):
+                for split, path in stored.items():
+                    if not path.exists():  # else another process has decoded it meanwhile
+                        _write_decoded(path, getattr(listing, split), size, progress)
+        except OSError as error:
+            raise OSError(
+                f"The decoded images of {listing.folder} need {needed / 1e9:.1f} GB in {folder}, which did not work ({error}); "
+                "make room or set DCAC_CACHE to a folder with room."
+            ) from error
+    return {split: np.load(path, mmap_mode="r") for split, path in stored.items()}
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")  # names that are not UTF-8
+
+
+def fingerprint(listing: Listing, size: tuple[int, int]) -> str:
+    """What identifies a data set read at `size` (height, width): names and sizes of its files, with
+    list files also the person ids and the layout. The same in every copy of the files."""
+    keys = []
+    for split in FOLDERS:
+        lists = listing.layout != MARKET_LAYOUT
+        text = "".join(f"{f.name} {f.size}" + (f" {f.pid}" if lists else "") + "\n" for f in getattr(listing, split))
+        keys.append(hashlib.sha256(_bytes(text + (listing.layout if lists else "") + f"{size}")).hexdigest()[:16])
+    return hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]
+
+
+def read_dataset(folder: Path, size: tuple[int, int], dataset: Dataset | None = None, name: str | None = None, progress=iter) -> Domain:
+    """Read the data set in `folder` (see `datasets.list_images`, also for the errors). Images are
+    resized to `size` (height, width), bicubic, and kept decoded in a memory-mapped file; each split is
+    decoded once, and again when its files change. `dataset`: which of the paper's data sets it is, if
+    any. `name`: the domain's, else the folder's.
+
+    Raises ValueError naming an image that cannot be read, OSError when the decoded files cannot be kept."""
+    listing = list_images(folder, dataset)
+    images = _decoded(listing, size, progress)
+    splits = {
+        split: Split(
+            images[split],
+            np.array([f.pid for f in files], np.int64),
+            np.array([f.camera for f in files], np.int64),
+            tuple(f.name for f in files),
+        )
+        for split, files in ((split, getattr(listing, split)) for split in FOLDERS)
+    }
+    name = name or listing.folder.name
+    return Domain(name, listing.folder, **splits, fingerprint=fingerprint(listing, size), layout=listing.layout,
+                  cameras_known=listing.cameras_known)  # fmt: skip
 
 
 # ---------------------------------------------------------------- the embedded domains
@@ -161,7 +239,7 @@ def lite_domain(name: str, share: float = 1.0, size: tuple[int, int] = (64, 32),
         raise ValueError(f"{name!r} is no embedded domain: choose one of {', '.join(DOMAINS)}.")
     spec = DOMAINS[name] if share == 1 else DOMAINS[name].slice(share)
     folder = write_lite_domain(spec, data_root() / "lite", progress)
-    return read_market_layout(folder, size, name, progress)
+    return read_dataset(folder, size, name=name, progress=progress)
 
 
 # ---------------------------------------------------------------- training sets
