@@ -29,7 +29,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "rank_metrics": "evaluation",
     "training_set": "data",
-    "read_market_layout": "data",
+    "read_dataset": "data",
 }
 __all__ = sorted(_HOMES)
 

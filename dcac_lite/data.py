@@ -28,8 +28,8 @@ from .scenes import __file__ as scenes_source
 from .worlds import DOMAINS, DomainSpec, photograph_record, plan
 from .worlds import __file__ as worlds_source
 
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")  # of Pillow; 8 bits a channel
-MOST_PIXELS = 50_000_000
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")  # of Pillow; 8 bits a channel
+_MOST_PIXELS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def open_image(path: Path) -> Image.Image:
     than 8 bits a channel, is partly transparent, or has more than 50 million pixels."""
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
+            if picture.width * picture.height > _MOST_PIXELS:
                 raise _Refused(f"has {picture.width} x {picture.height} pixels, more than a person's crop can have")
-            if picture.mode not in MODES:
+            if picture.mode not in _MODES:
                 raise _Refused(f"has pixels of kind {picture.mode}, expected 8 bits a channel; convert it to RGB")
             picture = ImageOps.exif_transpose(picture)
             if picture.has_transparency_data:

@@ -6,6 +6,7 @@ processes that ask at once train it once; a killed one resumes.
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, replace
@@ -14,14 +15,13 @@ from pathlib import Path
 
 from .adaptation import MODES
 from .conditioning import SCHEMES
-from .data import Domain, lite_domain, read_market_layout, training_set
+from .data import Domain, lite_domain, read_dataset, training_set
+from .datasets import DATASETS, is_path
 from .evaluation import evaluate
 from .paths import CLONE, data_root, replacing, runs_root
 from .tiers import TIERS, Tier, paper_rank, paper_tau_c
 
 DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
-#: Folder of each real data set under the data root.
-REAL_FOLDERS = {"MA": "Market1501", "D": "DukeMTMC-reID", "MS": "MSMT17", "C3": "cuhk03np/detected"}
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,12 @@ class Experiment:
     precision: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sources", (self.sources,) if isinstance(self.sources, str) else tuple(self.sources))
+        sources = (self.sources,) if isinstance(self.sources, (str, os.PathLike)) else self.sources
+        object.__setattr__(self, "sources", tuple(_domain_name("source", name) for name in sources))
         _one_of("tier", self.tier, TIERS)
         if not self.sources:
             raise ValueError("sources is empty; name at least one domain to train on.")
-        for name in self.sources:
-            _one_of("source", name, DOMAIN_NAMES)
-        if len(set(self.sources)) < len(self.sources):
+        if len({name.partition("-")[0] if name in DATASETS else name for name in self.sources}) < len(self.sources):
             raise ValueError(f"sources {self.sources} names a domain twice.")
         _one_of("conditioning", self.conditioning, ("none", *SCHEMES))
         _one_of("adaptation", self.adaptation, MODES)
@@ -93,25 +92,40 @@ def _one_of(what: str, value, choices) -> None:
 # ---------------------------------------------------------------- data of a tier
 
 
-@cache
-def load_domain(name: str, tier: str = "lite") -> Domain:
-    """A Re-ID domain as a tier sees it: drawn on first use (smoke, lite) or read from the data root
-    (full). Names: MA, D, MS, C3, and V, the validation domain of smoke and lite.
+def _domain_name(what: str, name: str | os.PathLike) -> str:
+    """A short name as it is, the path of any other data set made absolute."""
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
+        return os.path.abspath(os.path.expanduser(name))
+    names = dict.fromkeys((*DOMAIN_NAMES, *DATASETS))
+    if name not in names:
+        raise ValueError(f"{what} is {name!r}; expected one of {', '.join(names)}, or the path of a folder, such as ./mine.")
+    return name
+
+
+def load_domain(name: str | os.PathLike, tier: str = "lite") -> Domain:
+    """A Re-ID domain as a tier sees it. Names: MA, D, MS, C3, and V, the validation domain of smoke and
+    lite, are drawn on first use (smoke, lite) or read from the data root (full), which also knows the
+    other names of `datasets.DATASETS`. The path of a folder in Market-1501 layout, such as
+    "/data/mine", is read in every tier; see `datasets.Listing` for names without cameras.
 
     Raises FileNotFoundError saying what to download when a real data set is missing."""
-    _one_of("domain", name, DOMAIN_NAMES)
+    _one_of("tier", tier, TIERS)
+    return _load_domain(_domain_name("domain", name), tier, data_root())
+
+
+@cache
+def _load_domain(name: str, tier: str, root: Path) -> Domain:
     values = TIERS[tier]
+    if is_path(name):
+        return read_dataset(name, values.image_size, progress=_bar(f"decoding {Path(name).name}"))
     if values.share is not None:
+        if name not in DOMAIN_NAMES:
+            raise ValueError(f"{name} exists in the full tier only; choose one of {', '.join(DOMAIN_NAMES)}.")
         return lite_domain(name, values.share, values.image_size, _bar(f"drawing {name}"))
-    if name not in REAL_FOLDERS:
-        raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(REAL_FOLDERS)}.")
-    root = data_root() / REAL_FOLDERS[name]
-    if not root.is_dir():
-        raise FileNotFoundError(
-            f"The full tier needs {REAL_FOLDERS[name]} at {root}: get it from its owners, keep their folders "
-            "bounding_box_train/, query/ and bounding_box_test/, and set DCAC_DATA to the folder that holds it."
-        )
-    return read_market_layout(root, values.image_size, name, _bar(f"decoding {name}"))
+    if name not in DATASETS:
+        raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(DATASETS)}.")
+    dataset = DATASETS[name]
+    return read_dataset(dataset.find(root), values.image_size, dataset, name, _bar(f"decoding {name}"))
 
 
 def _bar(text: str):

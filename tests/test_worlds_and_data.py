@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dcac_lite import load_domain, read_market_layout, training_set
+from dcac_lite import load_domain, read_dataset, training_set
 from dcac_lite.data import write_lite_domain
 from dcac_lite.renderer import COLOURS
 from dcac_lite.worlds import DISTRACTOR, DOMAINS, JUNK, caption_words, identities, photograph_record, plan, web_sample
@@ -94,7 +94,7 @@ def test_written_copy_is_complete_or_redrawn(tmp_path):
 
 def test_lite_data_goes_through_the_reader_of_real_data():
     domain = load_domain("MA", "smoke")
-    again = read_market_layout(domain.root, (64, 32))
+    again = read_dataset(domain.root, (64, 32))
     assert again.fingerprint == domain.fingerprint and np.array_equal(again.train.pids, domain.train.pids)
     assert (domain.gallery.pids != JUNK).all() and (domain.gallery.pids == DISTRACTOR).any()
     assert domain.train.images.shape[1:] == (3, 64, 32)
@@ -117,7 +117,7 @@ def tree(tmp_path):
 
 
 def test_reader_takes_names_not_folders(tree):
-    domain = read_market_layout(tree, (64, 32))
+    domain = read_dataset(tree, (64, 32))
     assert domain.train.pids.tolist() == [5, 5, 12, 12] and domain.train.cameras.tolist() == [1, 2, 1, 2]
     assert sorted(set(domain.gallery.pids.tolist())) == [0, 40]  # junk is out, distractors are in
     data = training_set([domain, domain])
@@ -126,28 +126,28 @@ def test_reader_takes_names_not_folders(tree):
 
 
 def test_a_changed_file_is_decoded_again(tree):
-    first = read_market_layout(tree, (64, 32))
+    first = read_dataset(tree, (64, 32))
     path = tree / "query" / first.query.names[0]
     Image.effect_noise((20, 40), 90).convert("RGB").save(path)
-    second = read_market_layout(tree, (64, 32))
+    second = read_dataset(tree, (64, 32))
     assert second.fingerprint != first.fingerprint and not np.array_equal(second.query.images, first.query.images)
 
 
 def test_reader_says_what_is_wrong(tree):
     (tree / "query" / "someone.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="someone.jpg.*no person and camera"):
-        read_market_layout(tree, (64, 32))
+        read_dataset(tree, (64, 32))
     (tree / "query" / "someone.jpg").unlink()
     (tree / "query" / "0041_c1s1_000001_00.jpg").write_bytes(b"not a picture")
     with pytest.raises(ValueError, match="0041_c1s1_000001_00.jpg is not a readable image"):
-        read_market_layout(tree, (64, 32))
+        read_dataset(tree, (64, 32))
     assert not list(tree.parent.glob("decoded/.*"))
     with pytest.raises(FileNotFoundError, match="bounding_box_train"):
-        read_market_layout(tree / "query", (64, 32))
+        read_dataset(tree / "query", (64, 32))
     for path in (tree / "query").iterdir():
         path.unlink()
     with pytest.raises(ValueError, match="holds no .jpg"):
-        read_market_layout(tree, (64, 32))
+        read_dataset(tree, (64, 32))
 
 
 def test_full_tier_says_what_to_download(tmp_path, monkeypatch):
