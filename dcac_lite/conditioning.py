@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .global_batch import GlobalBatchNorm1d
+
 
 class CorrelationAware(nn.Module):
     """The paper's scheme (Eq. 12): c = sum_j p_j e_j with p = softmax(z W^T / tau_c). The prompts
@@ -74,7 +76,7 @@ class NonLinearity(Intricate):
 class BatchNorm(Intricate):
     """Table 10, "+ BatchNorm": BN(c)."""
 
-    make = staticmethod(nn.BatchNorm1d)
+    make = staticmethod(GlobalBatchNorm1d)
 
 
 class ConditionNet(Intricate):
@@ -86,7 +88,7 @@ class ConditionNet(Intricate):
         narrow, wide = nn.Linear(dim, dim // 8, bias=False), nn.Linear(dim // 8, dim, bias=False)
         for layer in (narrow, wide):
             nn.init.normal_(layer.weight)
-        return nn.Sequential(nn.BatchNorm1d(dim), nn.SiLU(), narrow, nn.BatchNorm1d(dim // 8), nn.SiLU(), wide)
+        return nn.Sequential(GlobalBatchNorm1d(dim), nn.SiLU(), narrow, GlobalBatchNorm1d(dim // 8), nn.SiLU(), wide)
 
 
 #: Name in an experiment -> class.

@@ -1,5 +1,6 @@
 """The baseline Re-ID model (Sec. 4.1): CLIP image encoder, BN neck, classifier, ID loss (Eq. 5)."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,32 +9,99 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .augment import normalise, to_tensor
+from .global_batch import GlobalBatchNorm1d
+from .hub import hub_folder
+from .paths import weights_root
+from .tensor_files import load_exactly, read_json, read_tensors
 
 
 def load_clip_visual(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
-    """The image tower of a CLIP: an open_clip folder, or `NAME:TAG` of open_clip's registry such as
-    `ViT-B-16-quickgelu:openai` (fetched to the hub's cache on first use). Positions are resized to
-    `image_size` (height, width).
-
-    Raises FileNotFoundError when the weights are neither here nor reachable."""
+    """The image tower of `load_clip`."""
     return load_clip(source, image_size).visual
 
 
 def load_clip(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
-    """The whole CLIP, image and text tower; see `load_clip_visual`."""
+    """A CLIP with image and text tower in float32, its positions resized to `image_size` (height, width).
+
+    source: an open_clip folder, or `NAME:TAG` of open_clip's registry such as
+    `ViT-B-16-quickgelu:openai`. A named one is looked for in the weights folder (`ViT-B-16.pt` as
+    OpenAI publishes it, or a folder called as its hub repository), in the hub's cache, and on the hub.
+
+    Raises FileNotFoundError when the weights are neither here nor reachable, and ValueError, naming
+    them, when tensors are missing, left over, of the wrong shape or not finite."""
     import open_clip
 
     if Path(source).is_dir():
-        return open_clip.create_model(f"local-dir:{source}", force_image_size=image_size)
-    name, _, tag = str(source).partition(":")
+        described = Path(source) / "open_clip_config.json"
+        config, file = read_json(described).get("model_cfg"), Path(source) / "open_clip_model.safetensors"
+    else:
+        name, _, tag = str(source).partition(":")
+        described = f"open_clip's {name}"
+        config, file = open_clip.get_model_config(name), _clip_file(name, tag)
     try:
-        return open_clip.create_model(name, pretrained=tag, force_image_size=image_size)
-    except (OSError, RuntimeError) as error:
-        raise FileNotFoundError(
-            f"No CLIP weights for {str(source)!r}: download them once on a machine with internet "
-            f"(python -c \"import open_clip; open_clip.create_model('{name}', pretrained='{tag}')\") and copy the "
-            f"hub cache here, or pass an open_clip folder. ({error})"
-        ) from error
+        config = {**config, "vision_cfg": {**config["vision_cfg"], "image_size": image_size}}
+        model = open_clip.CLIP(**config)
+    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError, AssertionError, ArithmeticError) as error:
+        raise ValueError(f"{described} describes no CLIP that open_clip can build ({type(error).__name__}: {error}).") from error
+    state = read_tensors(file)
+    for entry in ("input_resolution", "context_length", "vocab_size"):  # numbers that OpenAI keeps among the tensors
+        state.pop(entry, None)
+    if (positions := state.get("visual.positional_embedding")) is not None and positions.dim() == 2:
+        state["visual.positional_embedding"] = resize_positions(positions, model.visual.grid_size)
+    load_exactly(model, state, file)
+    return model
+
+
+def _clip_file(name: str, tag: str) -> Path:
+    import open_clip
+
+    known = open_clip.get_pretrained_cfg(name, tag)
+    if not known:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none: open_clip does not know it"
+        raise ValueError(f"{name}:{tag} is neither a folder nor in open_clip's registry; tags of {name}: {tags}.")
+    if known.get("quick_gelu", False) != open_clip.get_model_config(name).get("quick_gelu", False):
+        raise ValueError(f"{name}:{tag} was trained with another activation than {name} has; use {name}-quickgelu:{tag}.")
+    published = weights_root() / Path(known.get("url") or "none").name  # ViT-B-16.pt
+    if published.is_file():
+        return published
+    return hub_folder(known["hf_hub"].strip("/"), ["open_clip_model.safetensors"]) / "open_clip_model.safetensors"
+
+
+def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Position embeddings [1 + s * s, d] of a class token and a square grid -> [1 + h * w, d], as the
+    official code resizes them: bilinear, no anti-aliasing. Those that fit stay as they are."""
+    if len(positions) == 1 + grid[0] * grid[1]:
+        return positions
+    side = math.isqrt(len(positions) - 1)
+    if side * side != len(positions) - 1:
+        return positions  # not a square grid: left for strict loading to name
+    square = positions[1:].float().t().reshape(1, -1, side, side)  # [1, d, s, s]
+    resized = F.interpolate(square, size=grid, mode="bilinear", align_corners=False)  # [1, d, h, w]
+    return torch.cat([positions[:1].float(), resized.flatten(2)[0].t()])
+
+
+def visual_architecture(visual: nn.Module) -> dict:
+    """Sizes of open_clip's VisionTransformer `visual`, from which `build_visual` makes another one."""
+    from open_clip.transformer import QuickGELU
+
+    block = visual.transformer.resblocks[0]
+    return {
+        "image_size": list(visual.image_size), "patch_size": visual.patch_size[0], "width": visual.conv1.out_channels,
+        "layers": len(visual.transformer.resblocks), "heads": block.attn.num_heads,
+        "output_dim": visual.output_dim, "quick_gelu": isinstance(block.mlp.gelu, QuickGELU),
+    }  # fmt: skip
+
+
+def build_visual(architecture: dict) -> nn.Module:
+    """A newly initialised image tower of the sizes in `visual_architecture`."""
+    from open_clip.transformer import QuickGELU, VisionTransformer
+
+    try:
+        sizes = dict(architecture)
+        activation = QuickGELU if sizes.pop("quick_gelu") else nn.GELU
+        return VisionTransformer(**sizes, mlp_ratio=4.0, act_layer=activation)
+    except (TypeError, KeyError, ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
+        raise ValueError(f"{architecture!r} describes no image tower ({type(error).__name__}: {error}).") from error
 
 
 class ReIDModel(nn.Module):
@@ -50,7 +118,7 @@ class ReIDModel(nn.Module):
         width = visual.output_dim
         # The official code applies the neck twice a step, so its running statistics move twice with
         # momentum 0.1. Once with 1 - 0.9^2 is the same.
-        self.neck = nn.BatchNorm1d(width, momentum=0.19)
+        self.neck = GlobalBatchNorm1d(width, momentum=0.19)
         self.neck.bias.requires_grad_(False)
         self.classifier = nn.Linear(width, identities, bias=False)  # rows are w_j
         nn.init.normal_(self.classifier.weight, std=0.001)

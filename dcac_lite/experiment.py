@@ -19,6 +19,7 @@ from .data import Domain, lite_domain, read_dataset, training_set
 from .datasets import DATASETS, is_path
 from .evaluation import evaluate
 from .paths import CLONE, data_root, replacing, runs_root
+from .recipes import RECIPES
 from .tiers import TIERS, Tier, paper_rank, paper_tau_c
 
 DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
@@ -30,7 +31,9 @@ class Experiment:
 
     sources: domains to train on. conditioning: "none" for the baseline or one of
     `conditioning.SCHEMES`. adaptation: one of `adaptation.MODES`. rank: LoRA rank r. lambda_ and
-    tau_c: Eq. 13 and 12. epochs, lr, tau: schedule and Eq. 6. precision: no, bf16 or fp16.
+    tau_c: Eq. 13 and 12. epochs, lr, tau: schedule and Eq. 6. precision: no, bf16 or fp16. recipe: one of
+    `recipes.RECIPES`, for where text and official code differ. accumulation: parts that a batch is
+    worked through in, for small cards; each part then has batch statistics of its own.
     """
 
     tier: str = "lite"
@@ -45,6 +48,8 @@ class Experiment:
     lr: float | None = None
     tau: float | None = None
     precision: str | None = None
+    recipe: str = "default"
+    accumulation: int = 1
 
     def __post_init__(self) -> None:
         sources = (self.sources,) if isinstance(self.sources, (str, os.PathLike)) else self.sources
@@ -56,7 +61,9 @@ class Experiment:
             raise ValueError(f"sources {self.sources} names a domain twice.")
         _one_of("conditioning", self.conditioning, ("none", *SCHEMES))
         _one_of("adaptation", self.adaptation, MODES)
-        for name, least in (("rank", 1), ("lambda_", 0), ("tau_c", 1e-6), ("seed", 0), ("epochs", 1), ("lr", 0), ("tau", 1e-6)):
+        _one_of("recipe", self.recipe, RECIPES)
+        for name, least in (("rank", 1), ("lambda_", 0), ("tau_c", 1e-6), ("seed", 0), ("epochs", 1), ("lr", 0), ("tau", 1e-6),
+                            ("accumulation", 1)):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise ValueError(f"{name} is {value!r}; expected a number of at least {least:g}.")
@@ -67,8 +74,9 @@ class Experiment:
         """The same experiment with every None replaced, and what cannot matter set to one value:
         a baseline has no adaptation, rank, lambda or tau_c."""
         tier = TIERS[self.tier]
-        values = {name: getattr(self, name) if getattr(self, name) is not None else getattr(tier, name)
-                  for name in ("epochs", "lr", "tau", "precision")}  # fmt: skip
+        values = {name: getattr(tier, name) for name in ("epochs", "lr", "tau")}
+        values["precision"] = tier.precision or RECIPES[self.recipe].precision
+        values = {name: value if getattr(self, name) is None else getattr(self, name) for name, value in values.items()}
         if self.conditioning == "none":
             return replace(self, **values, adaptation="frozen", rank=1, lambda_=0.0, tau_c=1.0)
         lambda_, tau_c = tier.schemes.get(self.conditioning, (1.0, paper_tau_c(self.sources)))
@@ -159,6 +167,10 @@ class Run:
 
     def model(self):
         """The trained `DCAC`, in evaluation mode; `.reid` is the Re-ID model alone."""
+        if (self.folder / "stable-diffusion").is_dir():  # made by `convert` from an official checkpoint
+            from .convert import load_converted
+
+            return load_converted(self.folder)
         from safetensors.torch import load_file
 
         from .training import build
@@ -190,15 +202,16 @@ class Run:
         return pd.DataFrame([{"target": t, **metrics[t]} for t in targets])
 
 
-def run(experiment: Experiment, progress: bool = True, resume: bool = True, log_every: int = 8) -> Run:
-    """The finished run of `experiment`: found, resumed or trained. `progress` shows a bar; `resume`
-    False starts over even if a checkpoint exists; losses are read back every `log_every` steps."""
+def run(experiment: Experiment, progress: bool = True, resume: str = "auto", checkpoint_every: int | None = None, machine=None) -> Run:
+    """The finished run of `experiment`: found, resumed or trained. `progress` shows a bar; `resume` and
+    `checkpoint_every` are those of `training.train`; `machine` is a `trainer.Machine`."""
     from contextlib import nullcontext
 
     import torch
     from accelerate import PartialState
     from filelock import FileLock
 
+    from .trainer import Machine
     from .training import train
 
     experiment = experiment.resolved()
@@ -211,7 +224,7 @@ def run(experiment: Experiment, progress: bool = True, resume: bool = True, log_
         state.wait_for_everyone()  # another job may have finished the run while this one waited
         if not (folder / "complete").exists():
             _write_json(folder / "config.json", {"experiment": asdict(experiment), "data": data.fingerprint})
-            seconds = train(experiment, data, folder, progress=progress, resume=resume, log_every=log_every)
+            seconds = train(experiment, data, folder, progress, resume, checkpoint_every, machine or Machine())
             _write_json(folder / "provenance.json", provenance() | {"data": data.fingerprint, "seconds": seconds})
             state.wait_for_everyone()
             _write_json(folder / "complete", True)

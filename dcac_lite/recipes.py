@@ -14,7 +14,7 @@ class Recipe:
     posterior_sample: F_0 is a fresh sample of the VAE's posterior in each step; otherwise its mean.
     squared_norm: L_dif is the squared norm of Eq. 3 (a sum over the latent's elements), not their mean.
     test_resize: filter that brings test images to size, "bicubic" or "bilinear".
-    full_precision: arithmetic of the full tier on a GPU."""
+    precision: arithmetic of the full tier."""
 
     class_wise_rescaled: bool
     stray_biases: bool
@@ -23,7 +23,7 @@ class Recipe:
     posterior_sample: bool
     squared_norm: bool
     test_resize: str
-    full_precision: str
+    precision: str
 
 
 #: `default` follows the numbers the paper printed (89.01 M trainable parameters, a class-wise row that
@@ -31,14 +31,14 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(
         class_wise_rescaled=False, stray_biases=False, second_feed_forward=False, warmup_from_start=False,
-        posterior_sample=True, squared_norm=False, test_resize="bicubic", full_precision="bf16",
+        posterior_sample=True, squared_norm=False, test_resize="bicubic", precision="bf16",
     ),
     "official": Recipe(
         class_wise_rescaled=True, stray_biases=True, second_feed_forward=False, warmup_from_start=False,
-        posterior_sample=True, squared_norm=False, test_resize="bilinear", full_precision="fp16",
+        posterior_sample=True, squared_norm=False, test_resize="bilinear", precision="fp16",
     ),
     "paper": Recipe(
         class_wise_rescaled=False, stray_biases=False, second_feed_forward=True, warmup_from_start=True,
-        posterior_sample=False, squared_norm=True, test_resize="bicubic", full_precision="bf16",
+        posterior_sample=False, squared_norm=True, test_resize="bicubic", precision="bf16",
     ),
 }  # fmt: skip

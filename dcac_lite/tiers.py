@@ -16,7 +16,7 @@ class Tier:
     square image. clip and stable_diffusion: where weights come from (see `encoder.load_clip`,
     `diffusion.load_stable_diffusion`). share: part of each embedded domain, None for real data.
     iterations: steps an epoch, None for one natural pass of the PK sampler. warmup and milestones:
-    epochs. tau, gamma: Eq. 6 and 7. schemes: (lambda, tau_c) of each conditioning scheme, chosen on
+    epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's. schemes: (lambda, tau_c) of each conditioning scheme, chosen on
     the validation domain; the full tier's tau_c follows Sec. 5.2 instead.
     """
 
@@ -38,8 +38,13 @@ class Tier:
     erasing: float
     tau: float
     gamma: float
-    precision: str
+    precision: str | None
     schemes: SchemeValues = field(default_factory=dict, hash=False)
+
+    @property
+    def batch(self) -> int:
+        """Images of a training step: P identities with K images each."""
+        return self.identities * self.instances
 
 
 # correlation-aware: chosen on the validation domain (figures/results/scheme-tuning.csv). The others are set
@@ -69,7 +74,7 @@ FULL = Tier(
     name="full", image_size=(256, 128), diffusion_size=128,
     clip="ViT-B-16-quickgelu:openai", stable_diffusion="stable-diffusion-v1-5/stable-diffusion-v1-5", share=None,
     epochs=60, iterations=None, warmup=10, milestones=(30, 50), lr=5e-6, weight_decay=1e-4,
-    identities=16, instances=4, padding=10, erasing=0.5, tau=0.01, gamma=0.2, precision="bf16",
+    identities=16, instances=4, padding=10, erasing=0.5, tau=0.01, gamma=0.2, precision=None,
 )  # fmt: skip
 
 TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL}

@@ -10,7 +10,7 @@ from dcac_lite import DCAC, MODES, SCHEMES, PrototypeMemory, ReIDModel, adapt, m
 from dcac_lite.diffusion import denoising_loss, load_stable_diffusion, sample_latents, use_one_token_attention
 from dcac_lite.encoder import id_loss, load_clip_visual
 from dcac_lite.tiers import FULL, LITE, paper_rank, paper_tau_c
-from dcac_lite.training import lr_factor
+from dcac_lite.trainer import lr_factor
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_table_10_modules(head):
     for scheme, expected in (("non-linearity", F.silu(c)), ("batch-norm", F.batch_norm(c, None, None, training=True))):
         assert torch.allclose(condition_of(scheme, *head)[1], expected, atol=1e-5)
     net = condition_of("condition-net", *head)[0].after
-    assert [type(m).__name__ for m in net] == ["BatchNorm1d", "SiLU", "Linear", "BatchNorm1d", "SiLU", "Linear"]
+    assert [type(m).__name__ for m in net] == ["GlobalBatchNorm1d", "SiLU", "Linear", "GlobalBatchNorm1d", "SiLU", "Linear"]
     assert net[2].bias is None and net[5].bias is None and net[2].out_features == 2
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcac_lite import Experiment, run, training
+from dcac_lite import Experiment, checkpoints, run, training
 from dcac_lite.experiment import Run
 from dcac_lite.paths import runs_root
 from dcac_lite.sampling import epoch_batches, pk_batches
@@ -35,7 +35,7 @@ def test_same_seed_same_weights_other_seed_others(smoke_data, tmp_path):
 @pytest.mark.parametrize("killed_at_write", [1, 2])
 def test_a_killed_run_resumes_to_the_same_weights(smoke_data, tmp_path, monkeypatch, killed_at_write):
     whole = trained(SMOKE, smoke_data, tmp_path / "whole")
-    write, writes = training.Checkpoints.write, []
+    write, writes = checkpoints.Checkpoints.write, []
 
     def killing_write(self, state):
         write(self, state)
@@ -43,7 +43,7 @@ def test_a_killed_run_resumes_to_the_same_weights(smoke_data, tmp_path, monkeypa
         if len(writes) == killed_at_write:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.Checkpoints, "write", killing_write)
+    monkeypatch.setattr(checkpoints.Checkpoints, "write", killing_write)
     with pytest.raises(KeyboardInterrupt):
         trained(SMOKE, smoke_data, tmp_path / "cut", checkpoint_every=3)
     assert not (tmp_path / "cut" / "model.safetensors").exists()
@@ -55,7 +55,7 @@ def test_a_killed_run_resumes_to_the_same_weights(smoke_data, tmp_path, monkeypa
 def test_a_half_written_checkpoint_is_not_taken_up(smoke_data, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".checkpoint-00000004.pt.123.part").write_bytes(b"half")
-    assert training.Checkpoints(tmp_path / "run").newest() is None
+    assert checkpoints.Checkpoints(tmp_path / "run").newest() is None
 
 
 def test_lambda_zero_is_the_baseline(smoke_data, tmp_path):
@@ -87,7 +87,7 @@ def test_run_is_found_again_and_measures_only_what_is_asked():
 def test_two_processes_train_once(tmp_path):
     log = tmp_path / "log"
     code = f"""
-from dcac_lite import Experiment, run, training
+from dcac_lite import Experiment, checkpoints, run, training
 train = training.train
 def logged(*arguments, **options):
     open({str(log)!r}, "a").write("trained\\n")

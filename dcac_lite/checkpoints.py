@@ -1,0 +1,57 @@
+"""Checkpoints of a run: written whole, the newest two kept, never unpickled."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .dcac import DCAC
+from .paths import replacing
+
+
+class Checkpoints:
+    """The newest two checkpoints of a run, each written completely before an older one goes."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("checkpoint-*.pt"))
+
+    def write(self, state: dict) -> None:
+        """Write a checkpoint of tensors and plain values, then delete all but the newest two."""
+        with replacing(self.folder / f"checkpoint-{state['step']:08d}.pt") as temporary:
+            torch.save(state, temporary)
+        for old in self._files()[:-2]:
+            old.unlink()
+
+    def newest(self, required: bool = False) -> dict | None:
+        """The newest checkpoint, or None. Never unpickles code.
+
+        Raises FileNotFoundError if there is none and `required`, ValueError for a damaged file."""
+        files = self._files()
+        if not files:
+            if required:
+                raise FileNotFoundError(f"{self.folder} holds no checkpoint-*.pt to resume from; start without asking to resume.")
+            return None
+        try:
+            return torch.load(files[-1], map_location="cpu", weights_only=True)
+        except Exception as error:  # zip, pickle and torch each raise their own
+            raise ValueError(
+                f"{files[-1]} is damaged ({type(error).__name__}): delete it to resume from the checkpoint before it, "
+                "or train with resume='never'."
+            ) from error
+
+    def remove(self) -> None:
+        """Delete all checkpoints of a finished run."""
+        for file in self._files():
+            file.unlink()
+
+
+def trained_state(dcac: DCAC) -> dict[str, Tensor]:
+    """What training changes: learnable parameters and buffers (not the frozen U-Net)."""
+    learning = {name for name, p in dcac.named_parameters() if p.requires_grad}
+    buffers = {name for name, _ in dcac.named_buffers()}
+    frozen_reid = {name for name, _ in dcac.named_parameters() if name.startswith("reid.")}
+    state = dcac.state_dict()
+    return {k: v.detach().cpu().contiguous().clone() for k, v in state.items() if k in learning | buffers | frozen_reid}

@@ -1,0 +1,196 @@
+"""What a run does on its device: fetching, augmenting and noising a batch, one optimizer step (Sec. 5.2)."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .augment import augment
+from .data import TrainingSet
+from .dcac import DCAC, gradient_norms
+from .diffusion import StableDiffusion, sample_latents
+from .experiment import Experiment
+from .moments import cached_moments
+from .recipes import RECIPES
+from .tiers import TIERS
+
+
+def lr_factor(epoch: int, warmup: int, milestones: tuple[int, ...], from_start: bool = False) -> float:
+    """Learning rate of an epoch (counted from 1) relative to the base: linear warm-up from 0.1, times
+    0.1 from each milestone on. As in the official code epoch 1 is already one step up the ramp;
+    `from_start` begins at 0.1, as the text says."""
+    done = epoch - from_start
+    ramp = 0.1 + 0.9 * done / warmup if done < warmup else 1.0
+    return ramp * 0.1 ** sum(epoch >= m for m in milestones)
+
+
+def step_inputs(
+    experiment: Experiment, data: TrainingSet, moments: np.ndarray | None, scaling: float, rows: Tensor, step: int, device
+) -> tuple[Tensor, ...]:
+    """The inputs of `DCAC.forward` for the images at `rows`. All that is random in a step comes from
+    one generator seeded by the experiment's seed and the step, which is why a run can be resumed
+    exactly and why a baseline and a DCAC of one seed see the same augmented batches."""
+    return _on_device(experiment, _fetch(data, moments, rows), scaling, step, torch.device(device))
+
+
+def _fetch(data: TrainingSet, moments: np.ndarray | None, rows: Tensor) -> tuple[Tensor, ...]:
+    """What a step needs from disk: images, labels and moments at `rows`, on the CPU, in pinned memory if
+    there is a GPU, so that copying them there holds nothing up."""
+    host = (data.images(rows), data.labels[rows])
+    host += () if moments is None else (torch.from_numpy(moments[rows.numpy()]),)
+    return tuple(t.pin_memory() for t in host) if torch.cuda.is_available() else host
+
+
+def _on_device(experiment: Experiment, host: tuple[Tensor, ...], scaling: float, step: int, device: torch.device):
+    tier = TIERS[experiment.tier]
+    images, labels, *moments = (t.to(device, non_blocking=True) for t in host)
+    generator = torch.Generator(device).manual_seed(experiment.seed * 1_000_003 + step)
+    x = augment(images, tier.padding, tier.erasing, generator)
+    if not moments:
+        return x, labels
+    (own,) = moments
+    shape = own[:, : own.shape[1] // 2].shape
+    sampling = torch.randn(shape, generator=generator, device=device)
+    if not RECIPES[experiment.recipe].posterior_sample:
+        sampling = torch.zeros_like(sampling)
+    latents = sample_latents(own.float(), scaling, sampling)
+    noise = torch.randn(shape, generator=generator, device=device)
+    timesteps = torch.randint(1000, (len(own),), generator=generator, device=device)
+    return x, labels, latents, noise, timesteps
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How a run uses its machine; none of it changes the result beyond rounding.
+
+    gradient_checkpointing: the U-Net's activations are computed again in the backward pass, for small
+    cards. compile: torch.compile the U-Net and the encoder. channels_last: memory format of the U-Net
+    on a GPU. tracker: a tracker of accelerate's, such as "tensorboard", that logs the losses into the
+    run's folder."""
+
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    channels_last: bool = True
+    tracker: str | None = None
+
+
+class Trainer:
+    """A run's model, optimizer and data on their device; `step` does one iteration.
+
+    Runs through accelerate: CPU, one GPU, or several processes that share every batch under
+    `accelerate launch` or `torchrun`. Nothing in a step waits for the device, so losses come back as
+    tensors. `dcac` and `parts` are what `build` returns; `parts` None is a baseline."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        data: TrainingSet,
+        dcac: DCAC,
+        parts: StableDiffusion | None,
+        machine: Machine = Machine(),
+        folder: Path | None = None,
+        progress: Callable = iter,
+    ):
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state()  # an earlier run of this process may have used another precision
+        # queries and keys of a one-token cross-attention never get a gradient; buffers are equal by construction
+        spread = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
+        self.accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(), mixed_precision=experiment.precision, kwargs_handlers=[spread],
+            gradient_accumulation_steps=experiment.accumulation, log_with=machine.tracker, project_dir=folder,
+        )  # fmt: skip
+        if machine.tracker:
+            self.accelerator.init_trackers("losses")
+        batch, shares = TIERS[experiment.tier].batch, self.accelerator.num_processes * experiment.accumulation
+        if batch % shares:
+            raise ValueError(
+                f"A batch of {batch} images cannot be shared equally by {self.accelerator.num_processes} processes in "
+                f"{experiment.accumulation} parts each; choose numbers that divide {batch}."
+            )
+        self.device = self.accelerator.device
+        self.experiment, self.data, self.dcac = experiment, data, dcac
+        self.moments, self.scaling = None, 1.0
+        if parts is not None:
+            parts.vae.to(self.device)
+            with self.accelerator.main_process_first():
+                self.moments = cached_moments(parts, data, progress)
+            self.scaling = parts.vae.config.scaling_factor
+            self._prepare_unet(machine)
+        if machine.compile:
+            dcac.reid.visual.compile()
+        learning = [p for p in dcac.parameters() if p.requires_grad]
+        weight_decay = TIERS[experiment.tier].weight_decay
+        optimizer = torch.optim.Adam(learning, lr=experiment.lr, weight_decay=weight_decay, fused=True)
+        self.model, self.optimizer = self.accelerator.prepare(dcac, optimizer)
+        self.model.train()
+
+    def _prepare_unet(self, machine: Machine) -> None:
+        unet = self.dcac.unet
+        low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.experiment.precision)
+        for parameter in unet.parameters():
+            # autocast would make this copy anew in every step; what learns stays float32
+            if low is not None and not parameter.requires_grad and parameter.ndim > 1:
+                parameter.data = parameter.data.to(low)
+        if self.device.type == "cuda" and machine.channels_last:
+            unet.to(memory_format=torch.channels_last)
+        if machine.gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
+        if machine.compile:
+            unet.compile()
+
+    def start_epoch(self, epoch: int, reset_memory: bool = True) -> float:
+        """Set the epoch's learning rate and return it; the prototypes become the centroids (Sec. 4.1)."""
+        tier, recipe = TIERS[self.experiment.tier], RECIPES[self.experiment.recipe]
+        lr = self.experiment.lr * lr_factor(epoch, tier.warmup, tier.milestones, recipe.warmup_from_start)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        if reset_memory:
+            with self.accelerator.autocast():
+                features = torch.cat([self.dcac.reid.features(images) for images in self.data.parts])
+            self.dcac.memory.reset(features.to(self.device), self.data.labels.to(self.device))
+        return lr
+
+    def inputs(self, batches: Iterable[Tensor], first_step: int) -> Iterator[tuple[Tensor, ...]]:
+        """The inputs of each batch of row numbers; the next one is fetched while one is used."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting = None
+            for step, rows in enumerate([*batches, None], first_step):
+                ready, waiting = waiting, rows is not None and pool.submit(_fetch, self.data, self.moments, rows)
+                if ready:
+                    yield _on_device(self.experiment, ready.result(), self.scaling, step - 1, self.device)
+
+    def step(self, inputs: tuple[Tensor, ...], measure: bool = False) -> dict[str, Tensor]:
+        """Forward, backward, optimizer and memory update for one batch. inputs: of the whole batch; each
+        process takes its share of it, and `experiment.accumulation` parts of that one after the other.
+        Returns the losses of the whole batch (detached, on the device), with `measure` also
+        `dcac.gradient_norms` as `gradient_reid` and `gradient_dif`."""
+        processes, parts = self.accelerator.num_processes, self.experiment.accumulation
+        share = len(inputs[0]) // (processes * parts)
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        features = []
+        for part in range(parts):
+            first = (self.accelerator.process_index * parts + part) * share
+            with self.accelerator.accumulate(self.model):
+                losses, z = self.model(*(t[first : first + share] for t in inputs))
+                values = {k: v.detach() for k, v in losses.items()}
+                if measure and "dif" in losses:
+                    values |= {f"gradient_{k}": torch.tensor(v**2, device=self.device) for k, v in gradient_norms(losses, z).items()}
+                self.accelerator.backward(losses["total"])
+                self.optimizer.step()
+            features.append(z.detach())
+            sums = {k: sums.get(k, 0) + v / parts for k, v in values.items()}
+        feature = F.normalize(torch.cat(features).float())
+        labels = inputs[1][self.accelerator.process_index * share * parts :][: share * parts]
+        self.dcac.memory.update(self.accelerator.gather(feature), self.accelerator.gather(labels))
+        if processes > 1:
+            sums = self.accelerator.reduce(sums, "mean")
+        # the gradient of a mean over equal shares, from the squared norms of the shares' own gradients
+        return {k: (v / (processes * parts)).sqrt() if k.startswith("gradient_") else v for k, v in sums.items()}
