@@ -1,7 +1,9 @@
 """What every notebook needs: checked parameters, one look, saved figures, source listings."""
 
 import ast
+import html
 import inspect
+import io
 import os
 import textwrap
 import warnings
@@ -12,8 +14,9 @@ from types import UnionType
 from .paths import figures_root, replacing, runs_root
 from .tiers import TIERS, Tier
 
-#: Okabe and Ito's colours, safe for colour-blind readers; one meaning each through the whole book.
+#: Colours that colour-blind readers can tell apart; one meaning each within its group, through the whole book.
 PALETTE = {
+    # conditioning schemes: Okabe and Ito
     "baseline": "#7f7f7f",
     "correlation-aware": "#0072B2",
     "class-wise": "#E69F00",
@@ -22,6 +25,25 @@ PALETTE = {
     "non-linearity": "#56B4E9",
     "batch-norm": "#009E73",
     "condition-net": "#CC79A7",
+    # domains: Tol's muted colours
+    "web": "#000000",
+    "MA": "#332288",
+    "D": "#44AA99",
+    "MS": "#CC6677",
+    "C3": "#999933",
+    "V": "#AA4499",
+    # adaptation modes: Tol's bright colours
+    "frozen": "#BBBBBB",
+    "lora": "#4477AA",
+    "output-blocks": "#66CCEE",
+    "middle-output-blocks": "#228833",
+    "full": "#EE6677",
+    "scratch": "#AA3377",
+    # losses: Tol's high-contrast colours
+    "id": "#004488",
+    "pcl": "#DDAA33",
+    "dif": "#BB5566",
+    # answers; always with a tick or a cross, or with a solid or a dashed line
     "right": "#009E73",
     "wrong": "#D55E00",
 }
@@ -38,17 +60,39 @@ class Setup:
     tier: Tier
     folder: Path
 
-    def save(self, figure, name: str, data=None) -> None:
-        """Write a matplotlib figure as NAME.svg and NAME.png, and the pandas `data` it was drawn
-        from as NAME.csv, into the figures folder (the runs folder for tiers other than lite)."""
-        for kind in ("svg", "png"):
+    def save(self, figure, name: str, data=None, *, alt: str) -> None:
+        """Show a matplotlib figure, and write it as NAME.svg and NAME.png, and the pandas `data` it was drawn
+        from as NAME.csv, into the figures folder (the runs folder for tiers other than lite).
+
+        alt: what somebody who cannot see the figure should know; see `show_figure`."""
+        # no date in the file: the same figure is the same bytes
+        about = {"svg": {"Date": None, "Title": alt}, "png": {"Description": alt}}
+        for kind, metadata in about.items():
             with replacing(self.folder / f"{name}.{kind}") as temporary:
-                # no date in the file: the same figure is the same bytes
-                metadata = {"Date": None} if kind == "svg" else None
                 figure.savefig(temporary, format=kind, dpi=144, bbox_inches="tight", metadata=metadata)
         if data is not None:
             with replacing(self.folder / f"{name}.csv") as temporary:
                 data.to_csv(temporary, index=False)
+        show_figure(figure, alt)
+
+
+def show_figure(figure, alt: str) -> None:
+    """Show a matplotlib figure with its text alternative, and close it.
+
+    alt: what is seen and what follows from it, in one or two sentences. It becomes the picture's `alt` in
+    the notebook file. JupyterLab and nbconvert do not read that (4.6, 7.17), so it also follows the picture as a
+    paragraph that only screen readers meet. Raises ValueError when it has fewer than 40 characters."""
+    import matplotlib.pyplot as plt
+    from IPython.display import HTML, Image, display
+
+    if len(alt) < 40:
+        raise ValueError(f"alt is {alt!r}: expected a sentence of at least 40 characters that says what the figure shows.")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", bbox_inches="tight", metadata={"Description": alt})
+    plt.close(figure)
+    display(Image(picture.getvalue(), alt=alt))
+    hidden = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
+    display(HTML(f'<p style="{hidden}">Figure: {html.escape(alt)}</p>'))
 
 
 def start(namespace: dict, **expected) -> Setup:
@@ -120,16 +164,19 @@ def show_source(thing) -> None:
     display(Code("\n".join(line for line in lines if line is not None), language="python"))
 
 
-def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, frames=None):
-    """A figure of uint8 images [N, 3, H, W] in a grid with optional titles and frame colours."""
+def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, frames=None, dashed=()):
+    """A figure of uint8 images [N, 3, H, W] in a grid, `scale` inches wide each, with optional titles
+    and frame colours (one per image); the frames of the images in `dashed` are dashed."""
     import matplotlib.pyplot as plt
     import numpy as np
 
     images = np.asarray(images)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    height = scale * images.shape[2] / images.shape[3] + (0.28 if titles is not None else 0.05)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * (scale + 0.1), rows * height), squeeze=False)
+    lines = [max(t.count("\n") + 1 if t else 0 for t in titles[k : k + columns]) if titles else 0 for k in range(0, len(images), columns)]
+    height = rows * (scale * images.shape[2] / images.shape[3] + 0.09) + 0.17 * sum(lines)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * (scale + 0.09), height), squeeze=False, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     for k, axis in enumerate(axes.flat):
         axis.set(xticks=[], yticks=[])
         if k >= len(images):
@@ -137,9 +184,9 @@ def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, fra
             continue
         axis.grid(False)
         axis.imshow(images[k].transpose(1, 2, 0), interpolation="nearest")
-        if titles is not None:
-            axis.set_title(titles[k], fontsize=7, fontweight="normal")
+        if titles:
+            axis.set_title(titles[k], fontsize=9, fontweight="normal", pad=3)
         for spine in axis.spines.values():
-            spine.set(visible=frames is not None, color=frames[k] if frames is not None else "none", linewidth=2.5)
-    figure.tight_layout(pad=0.2, h_pad=0.9 if titles is not None else 0.2)
+            spine.set(visible=frames is not None, color=frames[k] if frames is not None else "none", linewidth=3)
+            spine.set_linestyle((0, (2, 1)) if k in dashed else "-")
     return figure

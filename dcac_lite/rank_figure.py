@@ -1,0 +1,94 @@
+"""Rank lists: what a Re-ID model finds for a query, as data and as a picture."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import Split
+from .evaluation import rank_metrics
+from .notebook import PALETTE, show_images
+
+
+class RankList(NamedTuple):
+    """The nearest gallery images of one query. rows: int64 [k], rows of the gallery, nearest first;
+    distances: float32 [k], Euclidean, of unit features (0 to 2). Where identities are known, right: bool [k]
+    and ap: average precision over the whole gallery, 0 to 1, NaN for a query without a true match; else None."""
+
+    rows: np.ndarray
+    distances: np.ndarray
+    right: np.ndarray | None
+    ap: float | None
+
+
+def rank_list(query: Tensor, gallery: Tensor, identity: tuple | None = None, top: int = 10) -> RankList:
+    """Rank gallery features [G, d] for one query feature [d], by the Market-1501 protocol.
+
+    identity: (person of the query, its camera, persons [G], cameras [G]); the query's person in the query's own
+    camera is left out of the list. None when nobody knows who is seen: then nothing is left out."""
+    distances = torch.linalg.vector_norm(gallery.float() - query.float(), dim=1).numpy()
+    order = np.argsort(distances, kind="stable")
+    if identity is None:
+        return RankList(order[:top], distances[order[:top]], None, None)
+    pid, camera, pids, cameras = identity
+    same = pids == pid
+    rows = order[~(same & (cameras == camera))[order]][:top]
+    if not (same & (cameras != camera)).any():
+        return RankList(rows, distances[rows], same[rows], float("nan"))
+    scores = rank_metrics(query[None], gallery, np.array([pid]), pids, np.array([camera]), cameras)
+    return RankList(rows, distances[rows], same[rows], scores["mAP"] / 100)
+
+
+def identity_of(query: Split, row: int, gallery: Split) -> tuple:
+    """The `identity` that `rank_list` wants, for one row of a query split."""
+    return query.pids[row], query.cameras[row], gallery.pids, gallery.cameras
+
+
+def rank_figure(models, query, gallery, rows: Sequence[int] = (0, 1, 2), top: int = 8):
+    """Draw the rank lists of some queries: one line per query and model, the query in a black frame, then its
+    `top` nearest gallery images. A tick and a solid green frame mark the right person, a cross and a
+    dashed orange frame somebody else; above the query stands the average precision (AP).
+
+    models: a `ReIDModel`, or several by name. query, gallery: `data.Split`s, such as `domain.query` and
+    `domain.gallery`, or uint8 images [N, 3, H, W] of which nothing is known (then there are no marks and no AP).
+    rows: which queries.
+
+    Returns the matplotlib figure and a DataFrame with a row per list entry: model, query, rank, picture (rows
+    of `query` and `gallery`), distance, right, AP. Raises ValueError for a row that is not there."""
+    import pandas as pd
+
+    models = models if isinstance(models, Mapping) else {"": models}
+    known = isinstance(query, Split) and isinstance(gallery, Split)
+    asked, searched = (x.images if isinstance(x, Split) else np.asarray(x) for x in (query, gallery))
+    rows = [int(r) for r in rows]
+    if wrong := [r for r in rows if not 0 <= r < len(asked)]:
+        raise ValueError(f"query row {wrong[0]} is not there: there are {len(asked)} queries, so expected 0 to {len(asked) - 1}.")
+    features = {name: (m.features(asked[rows]), m.features(searched)) for name, m in models.items()}
+    listed, pictures, titles, frames, dashed = [], [], [], [], []
+    for k, row in enumerate(rows):
+        for name, (own, others) in features.items():
+            found = rank_list(own[k], others, identity_of(query, row, gallery) if known else None, top)
+            right = found.right if known else [None] * len(found.rows)
+            titles.append("query" if not known else f"AP {found.ap:.2f}")
+            dashed += [len(pictures) + n for n, ok in enumerate(right, 1) if ok is not None and not ok]
+            pictures += [asked[row], *searched[np.sort(found.rows)][np.argsort(np.argsort(found.rows))]]
+            frames += ["black", *(_look(ok)[0] for ok in right)]
+            titles += [f"{_look(ok)[1]}{n}" for n, ok in enumerate(right, 1)]
+            listed += [
+                {"model": name, "query": row, "rank": n, "picture": int(g), "distance": float(d), "right": ok, "AP": found.ap}
+                for n, (g, d, ok) in enumerate(zip(found.rows, found.distances, right), 1)
+            ]
+    columns = len(pictures) // (len(rows) * len(models))
+    figure = show_images(np.stack(pictures), titles, columns=columns, frames=frames, dashed=dashed, scale=0.8)
+    for axis, name in zip(figure.axes[::columns], [*models] * len(rows)):
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    return figure, pd.DataFrame(listed)
+
+
+def _look(right: bool | None) -> tuple[str, str]:
+    """Frame colour and mark of a right, a wrong, or an unjudged image."""
+    if right is None:
+        return "grey", ""
+    return (PALETTE["right"], "✓ ") if right else (PALETTE["wrong"], "✗ ")
