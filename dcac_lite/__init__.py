@@ -17,6 +17,7 @@ _HOMES = {
     "TIERS": "tiers",
     "DCAC": "dcac",
     "ReIDModel": "encoder",
+    "FeatureExtractor": "export",
     "PrototypeMemory": "memory",
     "SCHEMES": "conditioning",
     "make_condition": "conditioning",

@@ -5,6 +5,7 @@ are constants of the data set (the diffusion branch sees un-augmented images), s
 once and only sampled in each step.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .augment import to_tensor
+from .hub import hub_folder
+from .paths import weights_root
+from .single_file import load_single_file
+from .tensor_files import load_exactly, read_json, read_tensors
 
 
 @dataclass
@@ -27,30 +32,79 @@ class StableDiffusion:
     image_size: int
 
 
-def load_stable_diffusion(source: str | Path, image_size: int, revision: str | None = None) -> StableDiffusion:
-    """Load VAE, U-Net and DDPM schedule from a diffusers folder or hub id (`source`).
+#: What is fetched from the hub, and at which revision unless the caller names one.
+SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+REVISIONS = {SD15: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"}
+#: Single-file checkpoints that may lie in the weights folder instead of a diffusers folder.
+SINGLE_FILES = {SD15: ("v1-5-pruned.safetensors", "v1-5-pruned.ckpt")}
 
-    The schedule's betas are SD's `scaled_linear`, which the official code calls "linear". Loads
-    safetensors only. The VAE is frozen for good; the U-Net is left to `adaptation.adapt`.
 
-    Raises:
-        FileNotFoundError: the weights are neither a folder here nor in the hub's local cache, and
-            the hub cannot be reached.
-    """
+def load_stable_diffusion(
+    source: str | Path, image_size: int, revision: str | None = None, ema: bool = True
+) -> StableDiffusion:
+    """VAE, U-Net and DDPM schedule in float32. The VAE is frozen for good; the U-Net is left to
+    `adaptation.adapt`. The schedule's betas are SD's `scaled_linear`, which the official code calls "linear".
+
+    source: a diffusers folder, a single-file checkpoint (.safetensors or .ckpt, see
+    `single_file.load_single_file`), or a hub id, which is looked for in the weights folder (a folder
+    called as the repository, or `v1-5-pruned.ckpt`), in the hub's cache, and on the hub at `revision`.
+    ema: Stable Diffusion 1.5 is published with two U-Nets. diffusers loads the moving average of the
+    weights (True); the official DCAC code takes the weights as they were trained (False), which a
+    diffusers folder holds as the variant `non_ema`. The lite weights have one U-Net only.
+
+    Raises FileNotFoundError when the weights are neither here nor reachable, and ValueError, naming
+    them, when tensors are missing, left over, of the wrong shape or not finite."""
+    path = Path(source)
+    if not path.exists():
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) or path.suffix in (".ckpt", ".safetensors"):
+            raise FileNotFoundError(f"{source} does not exist; expected a diffusers folder, a checkpoint file or a hub id OWNER/NAME.")
+        path = _locate(str(source), revision or REVISIONS.get(str(source)), ema)
+    unet, vae, scheduler = load_single_file(path, ema) if path.is_file() else _load_folder(path, ema)
+    if scheduler.config.prediction_type != "epsilon":
+        raise ValueError(f"{path} predicts {scheduler.config.prediction_type!r}; DCAC's loss (Eq. 11) needs a model that predicts noise, 'epsilon'.")
+    return StableDiffusion(unet, vae.requires_grad_(False).eval(), scheduler, image_size)
+
+
+def _weights_name(ema: bool) -> str:
+    return f"diffusion_pytorch_model{'' if ema else '.non_ema'}.safetensors"
+
+
+def _locate(repo: str, revision: str | None, ema: bool) -> Path:
+    for name in SINGLE_FILES.get(repo, ()):
+        if (weights_root() / name).is_file() and not (weights_root() / repo.rpartition("/")[2]).is_dir():
+            return weights_root() / name
+    files = ["unet/config.json", f"unet/{_weights_name(ema)}", "vae/config.json", f"vae/{_weights_name(True)}"]
+    return hub_folder(repo, [*files, "scheduler/scheduler_config.json"], revision)
+
+
+def _load_folder(folder: Path, ema: bool) -> tuple[torch.nn.Module, torch.nn.Module, object]:
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
-    options = {"revision": revision, "use_safetensors": True}
+    described = folder / "scheduler" / "scheduler_config.json"
+    read_json(described)
+    vae = _load_part(AutoencoderKL, folder / "vae", ema=True)
+    unet = _load_part(UNet2DConditionModel, folder / "unet", ema)
     try:
-        vae = AutoencoderKL.from_pretrained(source, subfolder="vae", **options)
-        unet = UNet2DConditionModel.from_pretrained(source, subfolder="unet", **options)
-        scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"No Stable Diffusion weights at {str(source)!r}: download them with "
-            "`hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --local-dir FOLDER` on a machine with "
-            f"internet and pass that folder. ({str(error).splitlines()[0]})"
-        ) from error
-    return StableDiffusion(unet, vae.requires_grad_(False).eval(), scheduler, image_size)
+        return unet, vae, DDPMScheduler.from_pretrained(described.parent)
+    except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{described} describes no noise schedule ({error}).") from error
+
+
+def _load_part(kind: type, folder: Path, ema: bool) -> torch.nn.Module:
+    """One model of a diffusers folder, strictly: diffusers itself fills what is missing with random numbers."""
+    file, described = folder / _weights_name(ema), folder / "config.json"
+    config = read_json(described)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist; {'fetch it' if ema else 'fetch it, or load with ema=True'}.")
+    try:
+        with torch.device("meta"):
+            model = kind.from_config(config)
+    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError, IndexError, ArithmeticError) as error:
+        raise ValueError(f"{described} describes no {kind.__name__} ({type(error).__name__}: {error}).") from error
+    state = read_tensors(file)
+    model._fix_state_dict_keys_on_load(state)  # older files name the VAE's attention layers otherwise
+    load_exactly(model, state, file, assign=True)
+    return model.eval()
 
 
 def to_diffusion_input(images: Tensor, size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where things are: shipped weights inside the package, data and runs inside the clone."""
+"""Where things are: shipped weights inside the package; data, runs and other weights inside the clone."""
 
 import os
 from contextlib import contextmanager
@@ -21,6 +21,11 @@ def data_root() -> Path:
 def runs_root() -> Path:
     """Folder of the training runs: `$DCAC_RUNS`, or `runs/` in the clone."""
     return _folder("DCAC_RUNS", "runs")
+
+
+def weights_root() -> Path:
+    """Folder of pre-trained weights of others: `$DCAC_WEIGHTS`, or `weights/` in the clone."""
+    return _folder("DCAC_WEIGHTS", "weights")
 
 
 def figures_root() -> Path:
