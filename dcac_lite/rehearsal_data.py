@@ -5,7 +5,6 @@ of `worlds`, enlarged to the size of real crops.
 """
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -14,20 +13,12 @@ from .datasets import FOLDERS, MARKET_LAYOUT, MSMT17_FOLDERS
 from .worlds import DISTRACTOR, DOMAINS, JUNK, Record, photograph_record
 
 
-@dataclass(frozen=True)
-class _Miniature:
-    """Where and how one data set names its files. pid_step spreads the person ids, as in Duke."""
-
-    folder: str
-    name: str  # with {pid}, {camera}, {index}
-    pid_step: int = 1
-
-
-_MINIATURES = {
-    "MA": _Miniature("Market1501", "{pid}_c{camera}s1_{index:06d}_00.jpg"),
-    "D": _Miniature("DukeMTMC-reID", "{pid}_c{camera}_f{index:07d}.jpg", pid_step=7),
-    "MS": _Miniature("MSMT17", "{pid}_c{camera}_{index:04d}.jpg"),
-    "C3": _Miniature("cuhk03np/detected", "{pid}_c{camera}_{index}.png"),
+# data set: its folder, and its file names
+_PLACES = {
+    "MA": ("Market1501", "{pid}_c{camera}s1_{index:06d}_00.jpg"),
+    "D": ("DukeMTMC-reID", "{pid}_c{camera}_f{index:07d}.jpg"),
+    "MS": ("MSMT17", "{pid}_c{camera}_{index:04d}.jpg"),
+    "C3": ("cuhk03np/detected", "{pid}_c{camera}_{index}.png"),
 }
 _MSMT17_NAME = "{pid}/{pid}_{index:03d}_{camera:02d}_0303morning_{index:04d}_0.jpg"
 
@@ -57,7 +48,7 @@ def write_tiny_datasets(
         raise ValueError(f"msmt17 is {msmt17!r}; expected one of {', '.join((MARKET_LAYOUT, *MSMT17_FOLDERS))}.")
     if root.exists():
         raise FileExistsError(f"{root} is there already; name a folder that is not, or remove it.")
-    plans = {name: _plan(name, identities, images_per_camera) for name in _MINIATURES}
+    plans = {name: _plan(name, identities, images_per_camera) for name in _PLACES}
     with tempfile.TemporaryDirectory(dir=_made(root.parent), prefix=f".{root.name}.") as temporary:
         part = Path(temporary) / "part"
         for name, record in progress([(name, record) for name, plan in plans.items() for record in plan]):
@@ -84,11 +75,13 @@ def _plan(name: str, identities: int, images_per_camera: int) -> list[Record]:
         records.append(Record(len(records), split, person, pid, camera))
 
     for person in range(2 * identities):
+        # Duke leaves gaps; MSMT17 counts from 0, and again from 0 in its test set
+        pid = {"D": 7 * person + 7, "MS": person % identities}.get(name, person + 1)
         for camera in ((2 * person) % spec.cameras + 1, (2 * person + 1) % spec.cameras + 1):
             for _ in range(images_per_camera):
-                add("train" if person < identities else "gallery", person, person + 1, camera)
+                add("train" if person < identities else "gallery", person, pid, camera)
             if person >= identities:
-                add("query", person, person + 1, camera)
+                add("query", person, pid, camera)
     if name == "MA":
         for extra in range(8):
             add("gallery", 2 * identities + extra, JUNK if extra % 4 == 3 else DISTRACTOR, extra % spec.cameras + 1)
@@ -96,17 +89,16 @@ def _plan(name: str, identities: int, images_per_camera: int) -> list[Record]:
 
 
 def _path(name: str, record: Record, msmt17: str) -> Path:
-    miniature = _MINIATURES[name]
-    pid = "-1" if record.pid == JUNK else f"{record.pid * miniature.pid_step:04d}"
     if name == "MS" and msmt17 != MARKET_LAYOUT:
         train, test = MSMT17_FOLDERS[msmt17]
         return Path(msmt17, train if record.split == "train" else test, _msmt17_name(record))
-    file = miniature.name.format(pid=pid, camera=record.camera, index=record.index)
-    return Path(miniature.folder, FOLDERS[record.split], file)
+    folder, file = _PLACES[name]
+    pid = "-1" if record.pid == JUNK else f"{record.pid:04d}"
+    return Path(folder, FOLDERS[record.split], file.format(pid=pid, camera=record.camera, index=record.index))
 
 
 def _msmt17_name(record: Record) -> str:
-    return _MSMT17_NAME.format(pid=f"{record.pid - 1:04d}", camera=record.camera, index=record.index)
+    return _MSMT17_NAME.format(pid=f"{record.pid:04d}", camera=record.camera, index=record.index)
 
 
 def _write_lists(folder: Path, plan: list[Record]) -> None:
@@ -115,6 +107,6 @@ def _write_lists(folder: Path, plan: list[Record]) -> None:
     validation = {first[pid] for pid in sorted(first)[::4]}
     lists: dict[str, list[str]] = {"train": [], "val": [], "query": [], "gallery": []}
     for record in plan:
-        lists["val" if record.index in validation else record.split].append(f"{_msmt17_name(record)} {record.pid - 1}\n")
+        lists["val" if record.index in validation else record.split].append(f"{_msmt17_name(record)} {record.pid}\n")
     for name, lines in lists.items():
         (folder / f"list_{name}.txt").write_text("".join(lines))
