@@ -1,10 +1,24 @@
-"""Retrieval metrics by the Market-1501 protocol: mean average precision and CMC."""
+"""Retrieval by the Market-1501 protocol: mean average precision, CMC, rank lists."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+ROWS = 16  # queries whose gallery distances are counted together: few enough to stay in a CPU's cache
+
+
+class _Batch(NamedTuple):
+    """Some queries against the gallery. rows: which; distances [B, G], inf where an image is ignored;
+    columns [B, M]: gallery positions of the query's identity, padded; matches [B, M]: which of them
+    are true matches."""
+
+    rows: slice
+    distances: Tensor
+    columns: np.ndarray
+    matches: np.ndarray
 
 
 def rank_metrics(
@@ -22,33 +36,29 @@ def rank_metrics(
     Gallery images of the query's identity from the query's own camera are ignored; queries without
     any true match left are not counted. Distances are Euclidean. A rank counts every valid image at
     most as far as the match, so ties are resolved against the model (as scikit-learn's average
-    precision does) and the result does not depend on the order of the gallery. Works through
-    `batch` queries at a time; the full Q x G matrix never exists.
+    precision does) and the result does not depend on the order of the gallery.
 
-    Returns {"mAP", "R1", "R5", ..., "queries"}. Raises ValueError when no query can be counted or a
-    feature is not finite."""
-    if not (torch.isfinite(query).all() and torch.isfinite(gallery).all()):
-        raise ValueError("Features contain NaN or infinity; the model that made them has diverged.")
-    gallery, squared = gallery.float(), gallery.float().square().sum(1)
+    Only the ranks of true matches matter, so nothing is sorted but those: the images at most as far
+    are counted. Works on the features' device through `batch` queries at a time; the full Q x G
+    matrix never exists. Counts are exact up to 2^24 gallery images.
+
+    Returns {"mAP", "R1", "R5", ..., "queries"}. Raises ValueError when no query can be counted, a
+    feature is not finite, or the arguments do not fit each other."""
+    ids = query_pids, gallery_pids, query_cameras, gallery_cameras
     precision_sum, hits, counted = 0.0, np.zeros(len(ranks)), 0
-    for start in range(0, len(query), batch):
-        rows = slice(start, start + batch)
-        # |q|^2 is the same for a whole row and does not change its order
-        distances = torch.addmm(squared, query[rows].float(), gallery.t(), alpha=-2).cpu().numpy()
-        same = query_pids[rows, None] == gallery_pids
-        ignored = same & (query_cameras[rows, None] == gallery_cameras)
-        distances[ignored] = np.inf
-        matches = same & ~ignored
-        ordered = np.sort(distances, axis=1)
-        for row, match in enumerate(matches):
-            own = np.sort(distances[row, match])
-            if not len(own):
-                continue
-            seen = np.searchsorted(ordered[row], own, side="right")  # images at most this far
-            found = np.searchsorted(own, own, side="right")  # true matches among them
-            precision_sum += float((found / seen).mean())
-            hits += seen[0] - found[0] < np.asarray(ranks)
-            counted += 1
+    for _, distances, columns, matches in _batches(query, gallery, *ids, batch):
+        own = distances.gather(1, torch.from_numpy(columns).to(distances.device))
+        own = own.masked_fill(torch.from_numpy(~matches).to(own.device), torch.inf).sort(1).values  # [B, M]
+        number = matches.sum(1)
+        fewest_first = np.argsort(number, kind="stable")  # so that queries counted together need equally many counts
+        for start in range(np.count_nonzero(number == 0), len(number), ROWS):
+            some = fewest_first[start : start + ROWS]
+            of_some = torch.from_numpy(some).to(own.device)
+            found, seen = _ranks(distances[of_some], own[of_some, : number[some[-1]]].contiguous())
+            real = np.arange(seen.shape[1]) < number[some, None]
+            precision_sum += float((np.where(real, found / seen, 0).sum(1) / number[some]).sum())
+            hits += ((seen - found)[:, :1] < np.asarray(ranks)).sum(0)
+            counted += len(some)
     if not counted:
         raise ValueError("No query has a true match in another camera; the protocol counts none of them.")
     result = {"mAP": 100 * precision_sum / counted}
@@ -56,10 +66,88 @@ def rank_metrics(
     return result | {"queries": counted}
 
 
+def rank_lists(
+    query: Tensor,
+    gallery: Tensor,
+    query_pids: np.ndarray,
+    gallery_pids: np.ndarray,
+    query_cameras: np.ndarray,
+    gallery_cameras: np.ndarray,
+    top: int = 10,
+    batch: int = 256,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `top` nearest valid gallery images of each query, nearest first.
+
+    Arguments and ignored images as in `rank_metrics`. Returns gallery positions int64 [Q, top] and
+    whether each is a true match, bool [Q, top]. Where a query has fewer valid images the rest is -1
+    and False. Among equally far images the order is not defined."""
+    if top < 1:
+        raise ValueError(f"top is {top}; a rank list needs at least 1 place.")
+    ids = query_pids, gallery_pids, query_cameras, gallery_cameras
+    positions = np.full((len(query), top), -1)
+    for rows, distances, _, _ in _batches(query, gallery, *ids, batch):
+        nearest = distances.topk(min(top, len(gallery)), largest=False)
+        found = nearest.indices.masked_fill(nearest.values.isinf(), -1).cpu().numpy()
+        positions[rows, : found.shape[1]] = found
+    there = positions >= 0
+    return positions, there & (np.asarray(gallery_pids)[positions] == np.asarray(query_pids)[:, None])
+
+
 def evaluate(model, domain, batch: int = 256, progress: Callable = iter) -> dict[str, float]:
     """mAP and CMC of a `ReIDModel` on the query and gallery of a `data.Domain`, in percent."""
-    query = model.features(domain.query.images, batch, progress)
-    gallery = model.features(domain.gallery.images, batch, progress)
+    device = next(model.parameters()).device
+    query = model.features(domain.query.images, batch, progress).to(device)
+    gallery = model.features(domain.gallery.images, batch, progress).to(device)
     return rank_metrics(
         query, gallery, domain.query.pids, domain.gallery.pids, domain.query.cameras, domain.gallery.cameras
     )
+
+
+def _ranks(distances: Tensor, own: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """For each of the ascending distances `own` [B, M]: how many of `own`, and how many of `distances`
+    [B, G], are at most that far. int64 and float32 [B, M]."""
+    at_most = torch.empty_like(distances)  # 0.0 or 1.0: a CPU adds floats several times faster than booleans
+    seen = [torch.le(distances, own[:, k : k + 1], out=at_most).sum(1) for k in range(own.shape[1])]
+    return torch.searchsorted(own, own, right=True).cpu().numpy(), torch.stack(seen, 1).cpu().numpy()
+
+
+def _batches(
+    query: Tensor, gallery: Tensor, query_pids, gallery_pids, query_cameras, gallery_cameras, batch: int
+) -> Iterator[_Batch]:
+    query_pids, gallery_pids, query_cameras, gallery_cameras = map(
+        np.asarray, (query_pids, gallery_pids, query_cameras, gallery_cameras)
+    )
+    _check(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras, batch)
+    gallery, squared = gallery.float(), gallery.float().square().sum(1)
+    if len(query) and not torch.isfinite(squared.max() + query.float().square().sum(1).max()):
+        raise ValueError("Features contain NaN, infinity or numbers too large to square; the model that made them has diverged.")
+    by_identity = np.argsort(gallery_pids, kind="stable")
+    first, after = (np.searchsorted(gallery_pids[by_identity], query_pids, side) for side in ("left", "right"))
+    for start in range(0, len(query), batch):
+        rows = slice(start, start + batch)
+        # |q|^2 is the same for a whole row and does not change its order
+        distances = torch.addmm(squared, query[rows].float(), gallery.t(), alpha=-2)
+        places = first[rows, None] + np.arange((after - first)[rows].max())
+        same = places < after[rows, None]
+        columns = by_identity[np.minimum(places, len(gallery) - 1)]
+        ignored = same & (gallery_cameras[columns] == query_cameras[rows, None])
+        row, place = np.nonzero(ignored)
+        distances[torch.from_numpy(row), torch.from_numpy(columns[row, place])] = torch.inf
+        yield _Batch(rows, distances, columns, same & ~ignored)
+
+
+def _check(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras, batch: int) -> None:
+    for name, features, ids in (
+        ("query", query, (query_pids, query_cameras)), ("gallery", gallery, (gallery_pids, gallery_cameras)),
+    ):  # fmt: skip
+        if features.dim() != 2:
+            raise ValueError(f"The {name} features have shape {list(features.shape)}; expected [images, d].")
+        for what, values in zip(("person ids", "cameras"), ids):
+            if values.shape != (len(features),):
+                raise ValueError(f"There are {len(features)} {name} features and {what} of shape {list(values.shape)}; expected one each.")
+    if query.shape[1] != gallery.shape[1]:
+        raise ValueError(f"Query features have {query.shape[1]} entries and gallery features {gallery.shape[1]}; one model must make both.")
+    if not len(gallery):
+        raise ValueError("The gallery is empty; there is nothing to rank.")
+    if batch < 1:
+        raise ValueError(f"batch is {batch}; expected at least 1 query at a time.")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcac_lite.evaluation import rank_metrics
+from dcac_lite.evaluation import rank_lists, rank_metrics
 
 
 def on_a_line(query_at, gallery_at, q_pids, g_pids, q_cams, g_cams, **options):
@@ -48,22 +48,93 @@ def test_diverged_features_are_refused():
         on_a_line([float("nan")], [1.0], [7], [7], [1], [2])
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_equals_brute_force(seed):
+def random_case(seed: int, tied: bool):
+    """Features and ids; `tied` puts the features on a coarse grid, so that many distances are equal."""
     rng = np.random.default_rng(seed)
-    q, g = torch.randn(23, 5), torch.randn(211, 5)
-    q_pids, g_pids = rng.integers(0, 12, 23), rng.integers(0, 14, 211)
-    q_cams, g_cams = rng.integers(1, 4, 23), rng.integers(1, 4, 211)
-    aps, firsts = [], []
-    for k in range(23):
-        order = np.argsort(((q[k] - g) ** 2).sum(1).numpy())
-        kept = [j for j in order if not (g_pids[j] == q_pids[k] and g_cams[j] == q_cams[k])]
-        hits = [g_pids[j] == q_pids[k] for j in kept]
-        if any(hits):
-            precisions = [sum(hits[: n + 1]) / (n + 1) for n, hit in enumerate(hits) if hit]
-            aps.append(sum(precisions) / len(precisions))
-            firsts.append(hits.index(True))
-    result = rank_metrics(q, g, q_pids, g_pids, q_cams, g_cams, batch=7)
-    assert result["mAP"] == pytest.approx(100 * np.mean(aps), abs=1e-6)
-    for rank in (1, 5, 10):
-        assert result[f"R{rank}"] == pytest.approx(100 * np.mean(np.array(firsts) < rank), abs=1e-6)
+    queries, images = int(rng.integers(1, 40)), int(rng.integers(1, 250))
+    q, g = (rng.integers(-1, 2, (n, 3)) if tied else rng.normal(size=(n, 5)) for n in (queries, images))
+    ids = rng.integers(0, 12, queries), rng.integers(0, 14, images), rng.integers(1, 4, queries), rng.integers(1, 4, images)
+    return torch.from_numpy(q).float(), torch.from_numpy(g).float(), *ids
+
+
+def brute_force(q, g, q_pids, g_pids, q_cams, g_cams) -> dict[str, float]:
+    """The protocol image by image, in float64; of equally far images the wrong ones come first, and
+    matches among them share the last place."""
+    aps, wrong_before_first = [], []
+    for k in range(len(q)):
+        distances = ((q[k].double() - g.double()) ** 2).sum(1).tolist()
+        valid = [j for j in range(len(g)) if not (g_pids[j] == q_pids[k] and g_cams[j] == q_cams[k])]
+        right = [j for j in valid if g_pids[j] == q_pids[k]]
+        if not right:
+            continue
+        at_most = lambda among, j: sum(distances[i] <= distances[j] for i in among)  # noqa: E731
+        aps.append(np.mean([at_most(right, j) / at_most(valid, j) for j in right]))
+        nearest = min(right, key=lambda j: distances[j])
+        wrong_before_first.append(at_most(valid, nearest) - at_most(right, nearest))
+    scores = {f"R{k}": 100 * np.mean(np.array(wrong_before_first) < k) for k in (1, 5, 10)}
+    return {"mAP": 100 * np.mean(aps)} | scores | {"queries": len(aps)}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("seed", range(30))
+def test_equals_brute_force(seed, tied):
+    case = random_case(seed, tied)
+    expected = brute_force(*case)
+    if not expected["queries"]:
+        with pytest.raises(ValueError, match="No query"):
+            rank_metrics(*case)
+        return
+    for batch in (1, 7, 256):
+        assert rank_metrics(*case, batch=batch) == pytest.approx(expected, abs=1e-6)
+
+
+def test_more_queries_than_are_counted_together_and_uneven_identities():
+    rng = np.random.default_rng(0)
+    q_pids, g_pids = np.arange(100) % 9, np.concatenate([np.zeros(200, int), rng.integers(0, 9, 60)])
+    q, g = torch.from_numpy(rng.normal(size=(100, 4))).float(), torch.from_numpy(rng.normal(size=(260, 4))).float()
+    case = q, g, q_pids, g_pids, rng.integers(0, 3, 100), rng.integers(0, 3, 260)
+    assert rank_metrics(*case) == pytest.approx(brute_force(*case), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rank_lists_hold_the_nearest_valid_images(seed):
+    q, g, q_pids, g_pids, q_cams, g_cams = random_case(seed, tied=False)
+    positions, right = rank_lists(q, g, q_pids, g_pids, q_cams, g_cams, top=20, batch=3)
+    assert positions.shape == right.shape == (len(q), 20)
+    for k in range(len(q)):
+        order = np.argsort(((q[k].double() - g.double()) ** 2).sum(1).numpy())
+        kept = [j for j in order if g_pids[j] != q_pids[k] or g_cams[j] != q_cams[k]][:20]
+        assert positions[k].tolist() == kept + [-1] * (20 - len(kept))
+        assert right[k].tolist() == [g_pids[j] == q_pids[k] for j in kept] + [False] * (20 - len(kept))
+
+
+def test_rank_list_longer_than_the_gallery():
+    positions, right = rank_lists(
+        torch.tensor([[0.0]]), torch.tensor([[2.0], [1.0], [0.5]]), *map(np.array, ([7], [7, 3, 7], [1], [2, 2, 1])), top=5
+    )
+    assert positions.tolist() == [[1, 0, -1, -1, -1]]
+    assert right.tolist() == [[False, True, False, False, False]]  # the own camera's image is left out
+    with pytest.raises(ValueError, match="top is 0"):
+        rank_lists(torch.zeros(1, 1), torch.zeros(1, 1), *[np.zeros(1, int)] * 4, top=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query": torch.zeros(3, 4)}, "Query features have 4 entries and gallery features 2"),
+        ({"gallery": torch.zeros(5)}, r"gallery features have shape \[5\]"),
+        ({"query_pids": np.zeros(2, int)}, r"There are 3 query features and person ids of shape \[2\]"),
+        ({"gallery_cameras": np.zeros(4, int)}, r"There are 5 gallery features and cameras of shape \[4\]"),
+        ({"gallery": torch.zeros(0, 2), "gallery_pids": np.zeros(0), "gallery_cameras": np.zeros(0)}, "The gallery is empty"),
+        ({"query": torch.zeros(0, 2), "query_pids": np.zeros(0), "query_cameras": np.zeros(0)}, "No query has a true match"),
+        ({"query": torch.full((3, 2), 1e30)}, "too large to square"),
+        ({"gallery": torch.full((5, 2), float("inf"))}, "diverged"),
+        ({"batch": 0}, "batch is 0"),
+    ],
+)
+def test_what_does_not_fit_is_named(change, message):
+    case = {"query": torch.zeros(3, 2), "gallery": torch.zeros(5, 2), "query_pids": np.zeros(3, int), "gallery_pids": np.zeros(5, int),
+            "query_cameras": np.zeros(3, int), "gallery_cameras": np.ones(5, int)}  # fmt: skip
+    assert rank_metrics(**case)["queries"] == 3
+    with pytest.raises(ValueError, match=message):
+        rank_metrics(**case | change)
