@@ -134,15 +134,16 @@ def _decoded(listing: Listing, size: tuple[int, int], progress) -> dict[str, np.
         text = "\n".join(f"{f.path} {f.size} {f.modified}" for f in getattr(listing, split))
         key = hashlib.sha256(_bytes(text)).hexdigest()[:16]
         stored[split] = folder / f"{listing.folder.name}-{split}-{size[0]}x{size[1]}-{key}.npy"
-    needed = sum(len(getattr(listing, split)) * 3 * size[0] * size[1] for split, path in stored.items() if not path.exists())
-    if needed:
+    lacking = {split: path for split, path in stored.items() if not _is_whole(path, len(getattr(listing, split)), size)}
+    if lacking:
+        needed = sum(len(getattr(listing, split)) for split in lacking) * 3 * size[0] * size[1]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if (free := shutil.disk_usage(folder).free) < needed:
                 raise OSError(f"{free / 1e9:.1f} GB are free")
             with FileLock(folder / f"{listing.folder.name}.lock"):
-                for split, path in stored.items():
-                    if not path.exists():  # else another process has decoded it meanwhile
+                for split, path in lacking.items():
+                    if not _is_whole(path, len(getattr(listing, split)), size):  # else another process was faster
                         _write_decoded(path, getattr(listing, split), size, progress)
         except OSError as error:
             raise OSError(
@@ -150,6 +151,11 @@ def _decoded(listing: Listing, size: tuple[int, int], progress) -> dict[str, np.
                 "make room or set DCAC_CACHE to a folder with room."
             ) from error
     return {split: np.load(path, mmap_mode="r") for split, path in stored.items()}
+
+
+def _is_whole(stored: Path, images: int, size: tuple[int, int]) -> bool:
+    header = 128  # bytes of an .npy file before its data
+    return stored.is_file() and stored.stat().st_size == header + images * 3 * size[0] * size[1]
 
 
 def _bytes(text: str) -> bytes:

@@ -10,6 +10,7 @@ import filecmp
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ MARKET_LAYOUT = "Market-1501 folders"
 MSMT17_FOLDERS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 SUFFIXES = (".jpg", ".jpeg", ".png")
+_OTHER_IMAGES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".heic", ".avif")
 _LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"  # of a list file
 # the file name only: a folder called `x1_c2` must not be read as a person
 _NAME = re.compile(r"(-?[0-9]+)(?:_c([0-9]+)|(?=[_.]))")
@@ -129,7 +131,7 @@ def list_images(folder: str | Path, dataset: Dataset | None = None) -> Listing:
     and its validation list is taken or left out.
 
     Names without cameras (`0002_000451.jpg`) are read too, see `Listing`. Person id -1 is left out, 0
-    is kept. Hidden files and files that are no .jpg or .png are ignored. Raises FileNotFoundError for
+    is kept. Hidden files and files that are no images (Thumbs.db) are ignored. Raises FileNotFoundError for
     a missing folder, list file or image, PermissionError for one that may not be looked into, and
     ValueError for a name or list line that cannot be understood, for names with and without cameras
     side by side, and for an image that is in training and in test."""
@@ -164,7 +166,8 @@ def _scan(folder: Path) -> list[os.DirEntry]:
     except PermissionError:
         raise PermissionError(f"{folder} may not be looked into; make it readable.") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{str(folder)!r} is no usable folder name ({error}); expected a path such as /data/mine.") from error
+        reason = getattr(error, "strerror", error)
+        raise ValueError(f"{str(folder)!r} is no usable folder name ({reason}); expected a path such as /data/mine.") from error
 
 
 def _missing(folder: Path, entries: dict[str, os.DirEntry], market: set[str]) -> str:
@@ -190,7 +193,10 @@ def _file(path: Path, name: str, pid: str, camera: str | None) -> tuple[Path, st
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"{str(path)!r} cannot be found ({error}); put the image back or remove its name.") from error
+        reason = getattr(error, "strerror", error)
+        raise FileNotFoundError(f"{str(path)!r} cannot be found ({reason}); put the image back or remove its name.") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path} is no file; expected an image.")
     return path, name, number, None if camera is None else _stated(path, camera, "camera"), status.st_size, status.st_mtime_ns
 
 
@@ -200,6 +206,8 @@ def _from_names(folder: Path) -> list[tuple]:
         path = Path(entry.path)
         if os.path.isdir(path):
             raise ValueError(f"{path} is a folder among images; a split in Market-1501 layout holds its images directly.")
+        if path.suffix.lower() in _OTHER_IMAGES:
+            raise ValueError(f"{path} is neither .jpg nor .png; convert it, or move it out of the data set.")
         if path.suffix.lower() not in SUFFIXES:
             continue
         match = _NAME.match(entry.name)
@@ -238,7 +246,7 @@ def _from_list(listing: Path, images: Path) -> list[tuple]:
     for number, line in enumerate(map(str.strip, lines), 1):
         if not line:
             continue
-        name, _, pid = line.rpartition(" ")
+        name, pid = line.rsplit(maxsplit=1) if len(line.split()) > 1 else (line, "")
         fields = name.rpartition("/")[2].split("_")
         if not (re.fullmatch(r"-?[0-9]+", pid) and len(fields) > 2 and re.fullmatch("[0-9]+", fields[2])) or ".." in name or name[0] == "/":
             raise ValueError(
