@@ -83,13 +83,14 @@ class Dataset:
         holding = {p.resolve(): p for p in reversed(places) if any(os.path.exists(p / m) for m in marks)}
         if len(holding) > 1:
             raise ValueError(
-                f"{self.title} is there {len(holding)} times, at {' and at '.join(sorted(map(str, holding.values())))}: keep one of them "
-                "under the data root, so that it is clear which one the numbers come from."
+                f"{self.title} is there {len(holding)} times, at {' and at '.join(sorted(map(str, holding.values())))}: keep one of "
+                "them under the data root, so that it is clear which one the numbers come from."
             )
         if not holding and not places:
             raise FileNotFoundError(
-                f"The full tier needs {self.title} at {Path(root) / self.folders[0]}: get it from its owners, keep their folders, and "
-                f"set DCAC_DATA to the folder that holds {self.folders[0].split('/')[0]}/; `python -m dcac_lite.verify` prints the tree."
+                f"The full tier needs {self.title} at {Path(root) / self.folders[0]}: get it from its owners, keep their folders, "
+                f"and set DCAC_DATA to the folder that holds {self.folders[0].split('/')[0]}/; `python -m dcac_lite.verify` prints "
+                "the tree."
             )
         return next(iter(holding.values())) if holding else places[0]
 
@@ -118,6 +119,12 @@ DATASETS: dict[str, Dataset] = {
         Dataset("C3-labeled", "CUHK03-NP, labeled boxes", tuple(f"{f}/labeled" for f in _CUHK03), 2, 1467, (7368, 1400, 5328)),
     )
 }  # fmt: skip
+
+
+def paper_name(name: str) -> str:
+    """The paper's name for a data set read in another way, such as MS for MS-without-val; any other
+    name as it is."""
+    return name.partition("-")[0] if name in DATASETS else name
 
 
 def is_path(name: str) -> bool:

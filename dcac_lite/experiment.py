@@ -16,7 +16,7 @@ from pathlib import Path
 from .adaptation import MODES
 from .conditioning import SCHEMES
 from .data import Domain, lite_domain, read_dataset, training_set
-from .datasets import DATASETS, is_path
+from .datasets import DATASETS, is_path, paper_name
 from .evaluation import evaluate
 from .paths import CLONE, data_root, replacing, runs_root
 from .recipes import RECIPES
@@ -57,7 +57,7 @@ class Experiment:
         _one_of("tier", self.tier, TIERS)
         if not self.sources:
             raise ValueError("sources is empty; name at least one domain to train on.")
-        if len({name.partition("-")[0] if name in DATASETS else name for name in self.sources}) < len(self.sources):
+        if len(set(map(paper_name, self.sources))) < len(self.sources):
             raise ValueError(f"sources {self.sources} names a domain twice.")
         _one_of("conditioning", self.conditioning, ("none", *SCHEMES))
         _one_of("adaptation", self.adaptation, MODES)
@@ -184,12 +184,13 @@ class Run:
             raise ValueError(f"{self.folder}/model.safetensors does not fit its config: missing or unexpected {sorted(lost)}.")
         return dcac.eval()
 
-    def evaluate(self, *targets: str):
+    def evaluate(self, *targets: str | os.PathLike):
         """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and
         kept; only the targets asked for are looked at."""
         import pandas as pd
         import torch
 
+        targets = [_domain_name("target", t) for t in targets]
         stored = self.folder / "metrics.json"
         metrics = json.loads(stored.read_text()) if stored.exists() else {}
         wanted = [t for t in targets if t not in metrics]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from .datasets import paper_name
 from .paths import LITE_WEIGHTS
 
 #: lambda and tau_c per conditioning scheme, (lambda, tau_c)
@@ -82,9 +83,9 @@ TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL}
 
 def paper_tau_c(sources: tuple[str, ...]) -> float:
     """tau_c of Sec. 5.2: it grows with the training set."""
-    return {("C3",): 0.1, ("MA",): 0.6, ("D",): 0.6}.get(sources, 1.0)
+    return {("C3",): 0.1, ("MA",): 0.6, ("D",): 0.6}.get(tuple(map(paper_name, sources)), 1.0)
 
 
 def paper_rank(sources: tuple[str, ...]) -> int:
     """LoRA rank of Sec. 5.2: 8, or 32 when MSMT17 or several sources are trained on."""
-    return 8 if len(sources) == 1 and sources != ("MS",) else 32
+    return 8 if len(sources) == 1 and paper_name(sources[0]) != "MS" else 32

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .data import fingerprint, in_parallel, open_image
-from .datasets import DATASETS, FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset, Listing, list_images
+from .datasets import DATASETS, FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset, Listing, list_images, paper_name
 from .paths import data_root
 from .tiers import TIERS
 
@@ -62,7 +62,7 @@ def _problem(path: Path) -> str | None:
 
 def expected_tree(dataset: Dataset) -> str:
     """The folders `dataset` is read from, as text."""
-    name = _EXAMPLES[dataset.name.partition("-")[0]]
+    name = _EXAMPLES[paper_name(dataset.name)]
     text = f"  {dataset.folders[0]}/\n" + "".join(f"    {folder + '/':<21} {name}\n" for folder in FOLDERS.values())
     if dataset.folders == DATASETS["MS"].folders:
         for version, (train, test) in MSMT17_FOLDERS.items():

@@ -261,6 +261,9 @@ def test_a_folder_of_ones_own_is_a_source_and_a_target(tmp_path, monkeypatch):
         Experiment(sources=(3,))
     with pytest.raises(ValueError, match="names a domain twice"):
         Experiment(tier="full", sources=("MS", "MS-without-val"))
+    without, whole = (Experiment(tier="full", sources=name).resolved() for name in ("MS-without-val", "MS"))
+    assert (without.rank, without.tau_c) == (whole.rank, whole.tau_c) == (32, 1.0)
+    assert Experiment(tier="full", sources="C3-labeled").resolved().tau_c == 0.1
     with pytest.raises(ValueError, match="MS-without-val exists in the full tier only"):
         load_domain("MS-without-val", "lite")
     with pytest.raises(FileNotFoundError, match="There is no folder .*/nowhere"):
