@@ -123,7 +123,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "stable-diffusion-v1-5.",
         "The file v1-5-pruned.ckpt, of which the weights as trained are taken, not their moving average (EMA).",
         "The usual folder of the diffusers library holds the EMA weights: another U-Net under the same name.",
-        "The folder as published, or the single file.",
+        "The EMA weights, as diffusers would; `ema=False` takes the others, from a folder or from the single file.",
         ("diffusion.load_stable_diffusion",),
     ),
     Difference(
@@ -183,7 +183,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Settings only the code has", "optimisation", "Sec. 5.2",
         "Flip, crop and erasing; no more.",
         "Label smoothing 0.1; pixels to [-1, 1] and not CLIP's statistics; padding 10; erasing fills 0.02 to 0.4 of the image with 0.5 "
-        "*after* normalisation, a light grey; BN bias frozen at 0; classifier from N(0, 0.001); seed 1234; evaluation after the last epoch only.",
+        "*after* normalisation, a light grey; BN bias frozen at 0; classifier weights of SD 0.001; seed 1234; evaluation after the last epoch only.",
         "Each is ordinary in the field, and nobody could guess them all from the text.",
         "As the code does; seeds are a parameter.",
         ("encoder.id_loss", "augment.normalise", "augment.random_erasing", "encoder.ReIDModel"),
@@ -253,7 +253,7 @@ TRAPS: tuple[Difference, ...] = (
         "64 images: 16 identities with 4 each.",
         "The sampler stops as soon as fewer than 16 identities have a group of four left, and drops theirs; at the end these are the "
         "identities with most pictures. Its length says more than it yields.",
-        "About 188 batches an epoch on Market1501, where the pictures would fill 202.",
+        "Around 185 batches an epoch on Market1501, where the pictures would fill 202.",
         "The same sampler, since the number of steps is part of the recipe.",
         ("sampling.pk_batches",),
     ),
