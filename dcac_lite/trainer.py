@@ -166,6 +166,15 @@ class Trainer:
                 if ready:
                     yield _on_device(self.experiment, ready.result(), self.scaling, step - 1, self.device)
 
+    def _forward(self, *inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses and z as it left the neck. The z that the wrapped model returns is a copy, made after
+        the losses were computed, which no gradient reaches."""
+        seen: list[Tensor] = []
+        hook = self.dcac.reid.neck.register_forward_hook(lambda module, arguments, z: seen.append(z))
+        losses, _ = self.model(*inputs)
+        hook.remove()
+        return losses, seen[0]
+
     def step(self, inputs: tuple[Tensor, ...], measure: bool = False) -> dict[str, Tensor]:
         """Forward, backward, optimizer and memory update for one batch. inputs: of the whole batch; each
         process takes its share of it, and `experiment.accumulation` parts of that one after the other.
@@ -179,10 +188,11 @@ class Trainer:
         for part in range(parts):
             first = (self.accelerator.process_index * parts + part) * share
             with self.accelerator.accumulate(self.model):
-                losses, z = self.model(*(t[first : first + share] for t in inputs))
+                losses, z = self._forward(*(t[first : first + share] for t in inputs))
                 values = {k: v.detach() for k, v in losses.items()}
                 if measure and "dif" in losses:
-                    values |= {f"gradient_{k}": torch.tensor(v**2, device=self.device) for k, v in gradient_norms(losses, z).items()}
+                    norms = gradient_norms(losses, z)
+                    values |= {f"gradient_{k}": torch.tensor(v**2, device=self.device) for k, v in norms.items()}
                 self.accelerator.backward(losses["total"])
                 self.optimizer.step()
             features.append(z.detach())

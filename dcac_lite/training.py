@@ -138,7 +138,8 @@ def train(
         with replacing(folder / "history.csv") as temporary:
             pd.DataFrame(history).to_csv(temporary, index=False)
         checkpoints.remove()
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # `end_training` would end the processes' group as well
+        tracker.finish()
     accelerator.wait_for_everyone()
     return seconds
 

@@ -1,9 +1,12 @@
 """Runs: deterministic, resumable to the last bit, trained once, and clear about what is wrong."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -100,23 +103,33 @@ run(Experiment(tier="smoke", sources="MA", conditioning="none", seed=77), progre
     assert log.read_text() == "trained\n"
 
 
-def test_one_run_spread_over_two_processes(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text("""
+@pytest.mark.parametrize("scheme", ["correlation-aware", "batch-norm"])
+def test_two_processes_make_the_losses_of_one(scheme, tmp_path):
+    code = f"""
+import sys
 from accelerate import PartialState
 from dcac_lite import Experiment, run
-result = run(Experiment(tier="smoke", sources="MA", seed=31), progress=False)
-with open(f"{__file__}.{PartialState().process_index}", "w") as out:
-    print(PartialState().num_processes, result.history["total"].tolist(), file=out)
-""")
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", script], check=True)
-    outputs = [(tmp_path / f"train.py.{k}").read_text() for k in range(2)]
-    assert outputs[0] == outputs[1] and outputs[0].startswith("2 [")
+result = run(Experiment(tier="smoke", sources="MA", seed=31, conditioning="{scheme}"), progress=False)
+result.history.to_csv(sys.argv[1] + str(PartialState().process_index), index=False)
+"""
+    script = tmp_path / "train.py"
+    script.write_text(code)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
+    histories = {}
+    for processes in ("1", "2"):
+        environment = os.environ | {"DCAC_RUNS": str(tmp_path / processes), "OMP_NUM_THREADS": "1"}
+        subprocess.run([*launch, processes, script, str(tmp_path / f"{processes}-")], check=True, env=environment)
+        histories[processes] = pd.read_csv(tmp_path / f"{processes}-0")
+    assert (tmp_path / "2-0").read_text() == (tmp_path / "2-1").read_text()
+    measured = ["id", "pcl", "dif", "total"]
+    assert np.allclose(histories["1"][measured], histories["2"][measured], rtol=1e-4)
+    norms = histories["1"][["gradient_reid", "gradient_dif"]].dropna()
+    assert (norms > 0).all(axis=None) and np.allclose(norms, histories["2"].loc[norms.index, norms.columns], rtol=1e-2)
 
 
 def test_several_sources_and_bf16():
     result = run(Experiment(tier="smoke", sources=("MA", "C3"), precision="bf16", seed=1), progress=False)
-    assert result.history["total"].notna().all()
+    assert result.history["total"].notna().all() and (result.history[["gradient_reid", "gradient_dif"]].dropna() > 0).all(axis=None)
     assert result.evaluate("D")["mAP"].between(0, 100).all()
 
 
