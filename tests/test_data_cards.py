@@ -9,7 +9,7 @@ from dcac_lite.datasets import DATASETS
 from dcac_lite.paths import CLONE, LITE_WEIGHTS
 from dcac_lite.pretrain import LITE_RECIPE
 from dcac_lite.weights_report import weight_files
-from dcac_lite.worlds import DISTRACTOR, DOMAINS, JUNK, plan
+from dcac_lite.worlds import _WEB, DISTRACTOR, DOMAINS, JUNK, plan
 
 CARDS = CLONE / "data_cards"
 #: Card of each data set of the paper -> its name in the code.
@@ -143,8 +143,11 @@ def test_every_large_number_is_accounted_for(name):
     in_sums = {number(n) for pair in equations(content) for n in re.findall(r"[\d,]+", " ".join(pair))}
     code = {n for d in DATASETS.values() if d.name.split("-")[0] == PAPER.get(name) for n in (*d.images, d.identities)}
     assert numbers(content) <= images | {sum(images)} | in_sums | code | QUOTED.get(name, set())
-    identities = {number(row["identities"]) for row in sizes(name).values() if row["identities"] != "not stated"}
-    assert identities <= in_sums
+    for row in sizes(name).values():
+        others = {n for column, n in row.items() if column not in ("split", "images", "note", "tracklets")} - {"not stated"}
+        assert {number(n) for n in others} <= in_sums
+    tracklets = [number(row["tracklets"]) for row in sizes(name).values() if "tracklets" in row]
+    assert not tracklets or f"Tracklets: {sum(tracklets):,} = " in content
 
 
 @pytest.mark.parametrize(("name", "short"), PAPER.items())
@@ -153,7 +156,8 @@ def test_cards_agree_with_the_registry(name, short):
     rows, content = sizes(name), text(name)
     assert tuple(number(rows[split]["images"]) for split in ("train", "query", "gallery")) == dataset.images
     assert f"\nCameras: {dataset.cameras}." in content
-    assert any(number(left) == dataset.identities for left, _ in equations(content))
+    people = {split: number(row["identities"]) for split, row in rows.items()}
+    assert people["train"] + people["gallery"] == dataset.identities and people["query"] <= people["gallery"]
     assert all(f"`{folder}/`" in content for folder in dataset.folders)
     assert (short == "D") == ("withdrawn" in dataset.note) == ("\n## Withdrawal\n" in content)
     for other in DATASETS.values():
@@ -209,11 +213,18 @@ def test_domain_card_has_the_nuisances_and_catalogues_of_the_code():
         spec = DOMAINS[row["domain"]]
         assert [spec.tops, spec.bottoms] == [number(cell) for cell in list(row.values())[1:]]
     for row in nuisance:
-        if row["domain"] != "web":
-            n = DOMAINS[row["domain"]].nuisance
-            assert [float(cell) for cell in list(row.values())[1:]] == [
-                n.cast, n.exposure, n.gamma, n.contrast, n.veil, n.light, n.blur, n.noise, n.resolution
-            ]  # fmt: skip
+        n = _WEB if row["domain"] == "web" else DOMAINS[row["domain"]].nuisance
+        assert [float(cell) for cell in list(row.values())[1:]] == [
+            n.cast, n.exposure, n.gamma, n.contrast, n.veil, n.light, n.blur, n.noise, n.resolution
+        ]  # fmt: skip
+
+
+def test_domain_card_has_the_places_of_the_code():
+    table = next(t for t in tables(text("lite-domains")) if "role" in t[0])
+    for row in table[1:]:  # the first is the web
+        spec = DOMAINS[row["domain"]]
+        assert (row["scenes"], number(row["cameras"])) == (", ".join(spec.scenes), spec.cameras)
+        assert row["role"].startswith(spec.role)
 
 
 def test_weight_card_lists_the_shipped_files():
@@ -227,4 +238,5 @@ def test_weight_card_lists_the_shipped_files():
         steps, batch = (getattr(LITE_RECIPE, f"{row['stage']}_{what}") for what in ("steps", "batch"))
         assert row["steps x batch"] == f"{steps:,} x {batch}"
     assert f"Pictures 0 to {LITE_RECIPE.images - 1:,} of" in text("lite-weights")
+    assert f"from {LITE_RECIPE.images:,} on are held out" in text("lite-weights")
     assert f"Together {together:.1f} MB" in text("lite-weights")
