@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .augment import normalise, to_tensor
-from .data import _decode
+from .decoding import decode
 from .encoder import ReIDModel
 
 #: The definitions offered: four of pytorch-grad-cam, and `Occlusion`, which needs no gradient.
@@ -116,7 +116,7 @@ def load_images(images, size: tuple[int, int]) -> Tensor:
     if not isinstance(images, (Tensor, np.ndarray)):
         if not all(isinstance(path, (str, Path)) for path in images):
             raise ValueError("images is neither an array nor a list of paths; expected uint8 [M, 3, H, W] or paths of image files.")
-        images = np.stack([_decode(Path(path), size) for path in images])
+        images = np.stack([decode(Path(path), size) for path in images])
     images = to_tensor(images)
     if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != (3, *size):
         raise ValueError(f"images are {images.dtype} {tuple(images.shape)}; expected torch.uint8 (M, 3, {size[0]}, {size[1]}).")

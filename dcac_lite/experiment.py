@@ -114,7 +114,7 @@ def load_domain(name: str | os.PathLike, tier: str = "lite") -> Domain:
     """A Re-ID domain as a tier sees it. Names: MA, D, MS, C3, and V, the validation domain of smoke and
     lite, are drawn on first use (smoke, lite) or read from the data root (full), which also knows the
     other names of `datasets.DATASETS`. The path of a folder in Market-1501 layout, such as
-    "/data/mine", is read in every tier; see `datasets.Listing` for names without cameras.
+    "/data/mine", is read in every tier; see `listing.Listing` for names without cameras.
 
     Raises FileNotFoundError saying what to download when a real data set is missing."""
     _one_of("tier", tier, TIERS)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .augment import normalise, to_tensor
-from .data import open_image
+from .decoding import open_image
 from .encoder import ReIDModel, build_visual, visual_architecture
 from .paths import replacing
 from .tensor_files import load_exactly, read_json, read_tensors, write_tensors
@@ -128,7 +128,7 @@ class FeatureExtractor(
 
     @classmethod
     def _from_pretrained(
-        cls, *, model_id, revision, cache_dir, force_download, local_files_only, token, map_location="cpu", **config
+        cls, *, model_id, revision, cache_dir, force_download, local_files_only, token, map_location="cpu", **sizes
     ) -> "FeatureExtractor":
         from huggingface_hub import hf_hub_download
 
@@ -138,7 +138,7 @@ class FeatureExtractor(
                 model_id, file.name, revision=revision, cache_dir=cache_dir, force_download=force_download,
                 local_files_only=local_files_only, token=token,
             )  # fmt: skip
-        extractor = cls(**config)
+        extractor = cls(**sizes)
         load_exactly(extractor, read_tensors(Path(file)), file)
         return extractor.to(map_location)
 

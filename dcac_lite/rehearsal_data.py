@@ -43,7 +43,8 @@ def write_tiny_datasets(
     FileExistsError when `root` is there."""
     root = Path(root)
     if identities < 1 or images_per_camera < 1 or min(size) < 1:
-        raise ValueError(f"identities={identities}, images_per_camera={images_per_camera}, size={size}: expected numbers of at least 1.")
+        numbers = f"identities={identities}, images_per_camera={images_per_camera}, size={size}"
+        raise ValueError(f"{numbers}: expected numbers of at least 1.")
     if msmt17 not in (MARKET_LAYOUT, *MSMT17_FOLDERS):
         raise ValueError(f"msmt17 is {msmt17!r}; expected one of {', '.join((MARKET_LAYOUT, *MSMT17_FOLDERS))}.")
     if root.exists():

@@ -12,8 +12,9 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from .data import fingerprint, in_parallel, open_image
-from .datasets import DATASETS, FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset, Listing, list_images, paper_name
+from .datasets import DATASETS, FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset, paper_name
+from .decoding import in_parallel, open_image
+from .listing import Listing, list_images
 from .paths import data_root
 from .tiers import TIERS
 
@@ -26,8 +27,8 @@ _NO_CAMERAS = (
     "copies of a query in the gallery are ignored."
 )
 _NO_VERSION = (
-    "Which of MSMT17's releases this is (V1, or V2 with blurred faces) cannot be told from re-arranged files. A copy with 30,248 training "
-    "images was made without the validation list, which the paper's 32,621 include."
+    "Which of MSMT17's releases this is (V1, or V2 with blurred faces) cannot be told from re-arranged files. A copy with 30,248 "
+    "training images was made without the validation list, which the paper's 32,621 include."
 )
 
 
@@ -91,7 +92,7 @@ def report(listing: Listing, dataset: Dataset | None, progress=iter) -> Iterator
     yield from ((_wrapped(f"UNREADABLE {sentence}"), True) for sentence in broken)
     yield f"  opened {sum(counts):,} images: " + (f"{len(broken):,} cannot be used" if broken else "all can be read"), False
     size = TIERS["full"].image_size
-    yield f"  fingerprint at {size[0]} x {size[1]}: {fingerprint(listing, size)}", False
+    yield f"  fingerprint at {size[0]} x {size[1]}: {listing.fingerprint(size)}", False
     notes = [dataset.note] if dataset and dataset.note else []
     if not listing.cameras_known:
         notes.append(_NO_CAMERAS)

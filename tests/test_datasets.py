@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from dcac_lite import Experiment, load_domain, rank_metrics, read_dataset, training_set
-from dcac_lite import data as data_module
-from dcac_lite.datasets import DATASETS, FOLDERS, MARKET_LAYOUT, list_images
+from dcac_lite import decoding
+from dcac_lite.datasets import DATASETS, FOLDERS, MARKET_LAYOUT
+from dcac_lite.listing import list_images
 from dcac_lite.rehearsal_data import write_tiny_datasets
 from dcac_lite.verify import main, verify
 
@@ -171,7 +172,7 @@ def test_a_killed_build_leaves_nothing_in_use(tmp_path):
 def test_a_full_disk_is_told_before_the_work_starts(tmp_path, monkeypatch):
     root = market(tmp_path / "mine")
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(data_module.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(decoding.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match=r"mine need 0.0 GB in .*decoded, which did not work \(0.0 GB are free\).*DCAC_CACHE"):
         read_dataset(root, SIZE)
     assert not list(tmp_path.glob("decoded/*"))
@@ -304,7 +305,7 @@ def test_verify_says_all_right_and_what_differs(tiny, monkeypatch, capsys):
     assert out.count("all can be read") == 4 and "4 found, all right." in out and "DIFFERENT" not in out
     assert "DukeMTMC was withdrawn" in out and "MSMT17_V2 list files" in out and "60 training" in out
     dataset = DATASETS["MA"]
-    assert data_module.fingerprint(list_images(dataset.find(tiny), dataset), (256, 128)) in out
+    assert list_images(dataset.find(tiny), dataset).fingerprint((256, 128)) in out
     assert max(map(len, out.splitlines())) <= 100
     monkeypatch.undo()
     assert main([str(tiny)]) == 1
