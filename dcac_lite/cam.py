@@ -191,7 +191,7 @@ def cam_figure(
     for k, (name, (shown, maps)) in enumerate(columns.items()):
         for row, axis in enumerate(axes[:, k]):
             picture = shown[row].permute(1, 2, 0).numpy()
-            axis.imshow(picture if maps is None else _overlay(picture, maps[row]), interpolation="nearest")
+            axis.imshow(picture if maps is None else overlay(picture, maps[row]), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             if row == 0:
@@ -202,7 +202,8 @@ def cam_figure(
     return figure
 
 
-def _overlay(picture: np.ndarray, cam: np.ndarray) -> np.ndarray:
+def overlay(picture: np.ndarray, cam: np.ndarray) -> np.ndarray:
+    """A map [H, W] in 0..1 laid over a uint8 picture [H, W, 3] made grey; float [H, W, 3] in 0..1."""
     import matplotlib
 
     # a grey picture under viridis: the map's colours must not mix with those of the clothes

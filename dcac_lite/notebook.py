@@ -174,9 +174,9 @@ def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, fra
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     lines = [max(t.count("\n") + 1 if t else 0 for t in titles[k : k + columns]) if titles else 0 for k in range(0, len(images), columns)]
-    height = rows * (scale * images.shape[2] / images.shape[3] + 0.09) + 0.17 * sum(lines)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * (scale + 0.09), height), squeeze=False, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
+    height = rows * (scale * images.shape[2] / images.shape[3] + 0.13) + 0.17 * sum(lines)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * (scale + 0.09), height), squeeze=False, layout="compressed")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.05, wspace=0, hspace=0)
     for k, axis in enumerate(axes.flat):
         axis.set(xticks=[], yticks=[])
         if k >= len(images):
@@ -188,5 +188,5 @@ def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, fra
             axis.set_title(titles[k], fontsize=9, fontweight="normal", pad=3)
         for spine in axis.spines.values():
             spine.set(visible=frames is not None, color=frames[k] if frames is not None else "none", linewidth=3)
-            spine.set_linestyle((0, (2, 1)) if k in dashed else "-")
+            spine.set(linestyle=(0, (3, 2)) if k in dashed else "-", capstyle="butt" if k in dashed else "projecting")
     return figure

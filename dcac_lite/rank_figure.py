@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .data import Split
-from .evaluation import rank_metrics
+from .evaluation import rank_lists, rank_metrics
 from .notebook import PALETTE, show_images
 
 
@@ -28,17 +28,15 @@ def rank_list(query: Tensor, gallery: Tensor, identity: tuple | None = None, top
 
     identity: (person of the query, its camera, persons [G], cameras [G]); the query's person in the query's own
     camera is left out of the list. None when nobody knows who is seen: then nothing is left out."""
-    distances = torch.linalg.vector_norm(gallery.float() - query.float(), dim=1).numpy()
-    order = np.argsort(distances, kind="stable")
+    pid, camera, pids, cameras = identity or (-1, -1, *np.zeros((2, len(gallery)), np.int64))
+    ids = np.array([pid]), pids, np.array([camera]), cameras
+    rows, right = (found[0] for found in rank_lists(query[None], gallery, *ids, top=top))
+    rows, right = rows[rows >= 0], right[rows >= 0]
+    distances = torch.linalg.vector_norm(gallery[torch.from_numpy(rows)].float() - query.float(), dim=1).cpu().numpy()
     if identity is None:
-        return RankList(order[:top], distances[order[:top]], None, None)
-    pid, camera, pids, cameras = identity
-    same = pids == pid
-    rows = order[~(same & (cameras == camera))[order]][:top]
-    if not (same & (cameras != camera)).any():
-        return RankList(rows, distances[rows], same[rows], float("nan"))
-    scores = rank_metrics(query[None], gallery, np.array([pid]), pids, np.array([camera]), cameras)
-    return RankList(rows, distances[rows], same[rows], scores["mAP"] / 100)
+        return RankList(rows, distances, None, None)
+    answerable = ((pids == pid) & (cameras != camera)).any()
+    return RankList(rows, distances, right, rank_metrics(query[None], gallery, *ids)["mAP"] / 100 if answerable else float("nan"))
 
 
 def identity_of(query: Split, row: int, gallery: Split) -> tuple:
@@ -66,21 +64,24 @@ def rank_figure(models, query, gallery, rows: Sequence[int] = (0, 1, 2), top: in
     if wrong := [r for r in rows if not 0 <= r < len(asked)]:
         raise ValueError(f"query row {wrong[0]} is not there: there are {len(asked)} queries, so expected 0 to {len(asked) - 1}.")
     features = {name: (m.features(asked[rows]), m.features(searched)) for name, m in models.items()}
+    lists = [
+        (row, name, rank_list(own[k], others, identity_of(query, row, gallery) if known else None, top))
+        for k, row in enumerate(rows)
+        for name, (own, others) in features.items()
+    ]
+    shortest = min(len(found.rows) for _, _, found in lists)
     listed, pictures, titles, frames, dashed = [], [], [], [], []
-    for k, row in enumerate(rows):
-        for name, (own, others) in features.items():
-            found = rank_list(own[k], others, identity_of(query, row, gallery) if known else None, top)
-            right = found.right if known else [None] * len(found.rows)
-            titles.append("query" if not known else f"AP {found.ap:.2f}")
-            dashed += [len(pictures) + n for n, ok in enumerate(right, 1) if ok is not None and not ok]
-            pictures += [asked[row], *searched[np.sort(found.rows)][np.argsort(np.argsort(found.rows))]]
-            frames += ["black", *(_look(ok)[0] for ok in right)]
-            titles += [f"{_look(ok)[1]}{n}" for n, ok in enumerate(right, 1)]
-            listed += [
-                {"model": name, "query": row, "rank": n, "picture": int(g), "distance": float(d), "right": ok, "AP": found.ap}
-                for n, (g, d, ok) in enumerate(zip(found.rows, found.distances, right), 1)
-            ]
-    columns = len(pictures) // (len(rows) * len(models))
+    for row, name, found in lists:
+        right = list(found.right[:shortest]) if known else [None] * shortest
+        dashed += [len(pictures) + n for n, ok in enumerate(right, 1) if ok is not None and not ok]
+        pictures += [asked[row], *(searched[g] for g in found.rows[:shortest])]
+        frames += ["black", *(_look(ok)[0] for ok in right)]
+        titles += [f"AP {found.ap:.2f}" if known else "query", *(f"{_look(ok)[1]}{n}" for n, ok in enumerate(right, 1))]
+        listed += [
+            {"model": name, "query": row, "rank": n, "picture": int(g), "distance": float(d), "right": ok, "AP": found.ap}
+            for n, (g, d, ok) in enumerate(zip(found.rows, found.distances, right), 1)
+        ]
+    columns = 1 + shortest
     figure = show_images(np.stack(pictures), titles, columns=columns, frames=frames, dashed=dashed, scale=0.8)
     for axis, name in zip(figure.axes[::columns], [*models] * len(rows)):
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
