@@ -246,7 +246,7 @@ TRAPS: tuple[Difference, ...] = (
         "An identity's label is its position in a Python set.",
         "Ascending for Market1501, MSMT17 and CUHK03. Not for DukeMTMC-reID, whose person ids reach 7,140; its file order depends on the disk, too.",
         "Labels follow the sorted person ids, files their names.",
-        ("data.training_set", "datasets.list_images"),
+        ("data.training_set", "listing.list_images"),
     ),
     Difference(
         "Pictures that are left out", "data", "Sec. 5.2",
@@ -271,6 +271,6 @@ TRAPS: tuple[Difference, ...] = (
         "A misspelt or missing entry of the configuration is an empty value that counts as false. An unreadable picture is tried again for ever.",
         "A run can go on for hours with another method than was meant, or stand still.",
         "Unknown names and wrong values are refused in one sentence.",
-        ("notebook.start", "experiment.Experiment", "data.open_image"),
+        ("notebook.start", "experiment.Experiment", "decoding.open_image"),
     ),
 )  # fmt: skip
