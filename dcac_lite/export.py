@@ -8,6 +8,8 @@
 """
 
 import argparse
+import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +70,13 @@ class FeatureExtractor(
         An image is a path, a PIL image, a uint8 array [H, W, 3] or a uint8 tensor [3, H, W]; a batch
         has one dimension more. Folders are read in the order of their file names. Every image is
         resized to the model's size (bicubic). Equal to `ReIDModel.features` on the same pixels."""
-        device, parts, waiting = next(self.parameters()).device, [], []
-        if isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[2:]) == tuple(self.visual.image_size):
+        device, size = next(self.parameters()).device, tuple(self.visual.image_size)
+        if isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[2:]) == size:
             _check_pixels(images, images.shape[1] == 3)
             chunks = (images[start : start + batch] for start in range(0, len(images), batch))
         else:
-            waiting = [to_tensor(picture) for picture in _pictures(images, tuple(self.visual.image_size))]
-            chunks = (torch.stack(waiting[start : start + batch]) for start in range(0, len(waiting), batch))
+            pictures = map(to_tensor, _pictures(images, size))
+            chunks = (torch.stack(chunk) for chunk in iter(lambda: list(islice(pictures, batch)), []))
         parts = [self(chunk.to(device)).cpu() for chunk in chunks]
         if not parts:
             raise ValueError("There is no image to describe; expected at least one.")
@@ -108,7 +110,9 @@ class FeatureExtractor(
         return difference
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        write_tensors(self.state_dict(), Path(save_directory) / "model.safetensors")
+        write_tensors(self.state_dict(), save_directory / "model.safetensors")
+        with replacing(save_directory / "config.json") as temporary:
+            temporary.write_text(json.dumps({"architecture": visual_architecture(self.visual)}, indent=1))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options) -> "FeatureExtractor":
