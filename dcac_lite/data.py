@@ -53,16 +53,21 @@ class Domain:
 
 
 def read_dataset(
-    folder: str | Path, size: tuple[int, int], dataset: Dataset | None = None, name: str | None = None, progress=iter
+    folder: str | Path,
+    size: tuple[int, int],
+    dataset: Dataset | None = None,
+    name: str | None = None,
+    progress=iter,
+    test_resize: str = "bicubic",
 ) -> Domain:
     """Read the data set in `folder` (see `listing.list_images`, also for the errors). Images are
-    resized to `size` (height, width), bicubic, and kept decoded in a memory-mapped file; each split is
-    decoded once, and again when its files change. `dataset`: which of the paper's data sets it is, if
+    resized to `size` (height, width), bicubic (queries and gallery as `test_resize` says), and kept
+    decoded in a memory-mapped file; each split is decoded once, and again when its files change. `dataset`: which of the paper's data sets it is, if
     any. `name`: the domain's, else the folder's.
 
     Raises ValueError naming an image that cannot be read, OSError when the decoded files cannot be kept."""
     listing = list_images(folder, dataset)
-    images = decoded(listing, size, progress)
+    images = decoded(listing, size, progress, test_resize)
     splits = {
         split: Split(
             images[split],

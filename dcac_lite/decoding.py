@@ -63,36 +63,38 @@ class _Refused(Exception):
     pass
 
 
-def decode(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """A file as uint8 [3, H, W], resized to `size` (height, width), bicubic; errors as `open_image`."""
+def decode(path: Path, size: tuple[int, int], resize: str = "bicubic") -> np.ndarray:
+    """A file as uint8 [3, H, W], brought to `size` (height, width) by the filter `resize`, "bicubic" or
+    "bilinear"; errors as `open_image`."""
     picture = open_image(path)
     if picture.size != size[::-1]:
-        picture = picture.resize(size[::-1], Image.Resampling.BICUBIC)
+        picture = picture.resize(size[::-1], Image.Resampling[resize.upper()])
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
 
 
-def _write_decoded(stored: Path, files: Sequence[ImageFile], size: tuple[int, int], progress) -> None:
+def _write_decoded(stored: Path, files: Sequence[ImageFile], size: tuple[int, int], resize: str, progress) -> None:
     for abandoned in stored.parent.glob(f".{stored.stem}.*.part.npy"):  # by a process that was killed: the lock is ours
         abandoned.unlink()
     with replacing(stored) as temporary, open(temporary, "wb") as handle:
         # written in order, not through a memory map: a full disk is then an error and not a crash
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), 3, *size)}
         np.lib.format.write_array_header_1_0(handle, header)
-        for picture in in_parallel(partial(decode, size=size), [f.path for f in files], progress):
+        for picture in in_parallel(partial(decode, size=size, resize=resize), [f.path for f in files], progress):
             handle.write(picture)
 
 
-def decoded(listing: Listing, size: tuple[int, int], progress=iter) -> dict[str, np.ndarray]:
+def decoded(listing: Listing, size: tuple[int, int], progress=iter, test_resize: str = "bicubic") -> dict[str, np.ndarray]:
     """The images of each split, uint8 [N, 3, H, W], memory maps of files that are written once and again
-    when images change. Raises ValueError naming an image that cannot be read, OSError when the files
+    when images change. test_resize: filter for queries and gallery, see `decode`. Raises ValueError naming an image that cannot be read, OSError when the files
     cannot be kept."""
     from filelock import FileLock
 
     folder = Path(os.environ.get("DCAC_CACHE") or listing.folder.parent / "decoded")
+    resize = {"train": "bicubic", "query": test_resize, "gallery": test_resize}
     stored = {}
     for split in FOLDERS:
         # the time of change too: a fingerprint must be the same in every copy, this need not
-        text = "\n".join(f"{f.path} {f.size} {f.modified}" for f in getattr(listing, split))
+        text = "\n".join(f"{f.path} {f.size} {f.modified}" for f in getattr(listing, split)) + resize[split]
         stored[split] = folder / f"{listing.folder.name}-{split}-{size[0]}x{size[1]}-{short_hash(text)}.npy"
     lacking = {split: path for split, path in stored.items() if not _is_whole(path, len(getattr(listing, split)), size)}
     if lacking:
@@ -104,7 +106,7 @@ def decoded(listing: Listing, size: tuple[int, int], progress=iter) -> dict[str,
             with FileLock(folder / f"{listing.folder.name}.lock"):
                 for split, path in lacking.items():
                     if not _is_whole(path, len(getattr(listing, split)), size):  # else another process was faster
-                        _write_decoded(path, getattr(listing, split), size, progress)
+                        _write_decoded(path, getattr(listing, split), size, resize[split], progress)
         except OSError as error:
             raise OSError(
                 f"The decoded images of {listing.folder} need {needed / 1e9:.1f} GB in {folder}, which did not work ({error}); "

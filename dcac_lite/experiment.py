@@ -110,22 +110,24 @@ def _domain_name(what: str, name: str | os.PathLike) -> str:
     return name
 
 
-def load_domain(name: str | os.PathLike, tier: str = "lite") -> Domain:
+def load_domain(name: str | os.PathLike, tier: str = "lite", test_resize: str = "bicubic") -> Domain:
     """A Re-ID domain as a tier sees it. Names: MA, D, MS, C3, and V, the validation domain of smoke and
     lite, are drawn on first use (smoke, lite) or read from the data root (full), which also knows the
     other names of `datasets.DATASETS`. The path of a folder in Market-1501 layout, such as
-    "/data/mine", is read in every tier; see `listing.Listing` for names without cameras.
+    "/data/mine", is read in every tier; see `listing.Listing` for names without cameras. test_resize: filter that
+    brings queries and gallery to size, "bicubic" or "bilinear".
 
     Raises FileNotFoundError saying what to download when a real data set is missing."""
     _one_of("tier", tier, TIERS)
-    return _load_domain(_domain_name("domain", name), tier, data_root())
+    root = Path(TIERS[tier].data or data_root())
+    return _load_domain(_domain_name("domain", name), tier, root, test_resize)
 
 
 @cache
-def _load_domain(name: str, tier: str, root: Path) -> Domain:
+def _load_domain(name: str, tier: str, root: Path, test_resize: str) -> Domain:
     values = TIERS[tier]
     if is_path(name):
-        return read_dataset(name, values.image_size, progress=_bar(f"decoding {Path(name).name}"))
+        return read_dataset(name, values.image_size, progress=_bar(f"decoding {Path(name).name}"), test_resize=test_resize)
     if values.share is not None:
         if name not in DOMAIN_NAMES:
             raise ValueError(f"{name} exists in the full tier only; choose one of {', '.join(DOMAIN_NAMES)}.")
@@ -133,7 +135,7 @@ def _load_domain(name: str, tier: str, root: Path) -> Domain:
     if name not in DATASETS:
         raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(DATASETS)}.")
     dataset = DATASETS[name]
-    return read_dataset(dataset.find(root), values.image_size, dataset, name, _bar(f"decoding {name}"))
+    return read_dataset(dataset.find(root), values.image_size, dataset, name, _bar(f"decoding {name}"), test_resize)
 
 
 def _bar(text: str):
@@ -197,8 +199,11 @@ class Run:
         if wanted:
             device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
             reid = self.model().reid.to(device)
+            # the official code resizes by another filter when it was trained on one data set
+            single = len(self.experiment.sources) == 1
+            resize = RECIPES[self.experiment.recipe].test_resize if single else "bicubic"
             for target in wanted:
-                metrics[target] = evaluate(reid, load_domain(target, self.experiment.tier))
+                metrics[target] = evaluate(reid, load_domain(target, self.experiment.tier, resize))
             _write_json(stored, metrics)
         return pd.DataFrame([{"target": t, **metrics[t]} for t in targets])
 
@@ -239,7 +244,7 @@ def _write_json(path: Path, value) -> None:
 
 def _key(experiment: Experiment, tier: Tier, data: str) -> str:
     # what the experiment states itself is not counted twice; of the weights their content counts, not their place
-    elsewhere = ("epochs", "lr", "tau", "precision", "schemes", "clip", "stable_diffusion")
+    elsewhere = ("epochs", "lr", "tau", "precision", "schemes", "clip", "stable_diffusion", "data")
     values = {k: v for k, v in asdict(tier).items() if k not in elsewhere}
     text = json.dumps([asdict(experiment), values, data, _weights_key(tier.name)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,9 +1,10 @@
-"""The three tiers. A tier is a set of values (data, sizes, weights, schedule), never a branch."""
+"""The three tiers, and a rehearsal of the last. A tier is a set of values (data, sizes, weights,
+schedule), never a branch."""
 
 from dataclasses import dataclass, field
 
 from .datasets import paper_name
-from .paths import LITE_WEIGHTS
+from .paths import LITE_WEIGHTS, runs_root
 
 #: lambda and tau_c per conditioning scheme, (lambda, tau_c)
 SchemeValues = dict[str, tuple[float, float]]
@@ -18,7 +19,9 @@ class Tier:
     `diffusion.load_stable_diffusion`). share: part of each embedded domain, None for real data.
     iterations: steps an epoch, None for one natural pass of the PK sampler. warmup and milestones:
     epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's. schemes: (lambda, tau_c) of each conditioning scheme, chosen on
-    the validation domain; the full tier's tau_c follows Sec. 5.2 instead.
+    the validation domain; the full tier's tau_c follows Sec. 5.2 instead. ema: which U-Net of Stable
+    Diffusion (see `diffusion.load_stable_diffusion`). data: root of the real data sets, None for
+    `paths.data_root()`.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Tier:
     gamma: float
     precision: str | None
     schemes: SchemeValues = field(default_factory=dict, hash=False)
+    ema: bool = True
+    data: str | None = None
 
     @property
     def batch(self) -> int:
@@ -48,11 +53,10 @@ class Tier:
         return self.identities * self.instances
 
 
-# correlation-aware: chosen on the validation domain (figures/results/scheme-tuning.csv). The others are set
-# to about the same gradient ratio, 0.03 (notebook 04), and have not been tuned yet.
+# The candidate with the best mean mAP on the validation domain (figures/results/scheme-tuning.csv).
 _LITE_SCHEMES: SchemeValues = {
     "correlation-aware": (10.0, 0.3),
-    "class-wise": (10.0, 0.6),
+    "class-wise": (30.0, 0.6),
     "class-wise-rescaled": (1.0, 0.6),  # sends no gradient: lambda does not reach the encoder
     "instance-wise": (1.0, 0.6),
     "non-linearity": (10.0, 0.6),
@@ -75,10 +79,21 @@ FULL = Tier(
     name="full", image_size=(256, 128), diffusion_size=128,
     clip="ViT-B-16-quickgelu:openai", stable_diffusion="stable-diffusion-v1-5/stable-diffusion-v1-5", share=None,
     epochs=60, iterations=None, warmup=10, milestones=(30, 50), lr=5e-6, weight_decay=1e-4,
-    identities=16, instances=4, padding=10, erasing=0.5, tau=0.01, gamma=0.2, precision=None,
+    identities=16, instances=4, padding=10, erasing=0.5, tau=0.01, gamma=0.2, precision=None, ema=False,
 )  # fmt: skip
 
-TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL}
+#: Below the runs folder: what `rehearsal.prepare` writes.
+REHEARSAL_FOLDER = "rehearsal-material"
+_material = runs_root() / REHEARSAL_FOLDER
+REHEARSAL = Tier(
+    **FULL.__dict__
+    | {
+        "name": "rehearsal", "epochs": 2, "iterations": 2, "warmup": 1, "milestones": (2,), "data": str(_material / "data"),
+        "clip": str(_material / "clip"), "stable_diffusion": str(_material / "stable-diffusion"),
+    },
+)  # fmt: skip
+
+TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL, "rehearsal": REHEARSAL}
 
 
 def paper_tau_c(sources: tuple[str, ...]) -> float:

@@ -39,7 +39,7 @@ def build(experiment: Experiment, identities: int) -> tuple[DCAC, StableDiffusio
     memory = PrototypeMemory(identities, width, experiment.tau, tier.gamma)
     if experiment.conditioning == "none":
         return DCAC(reid, memory), None
-    parts = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size)
+    parts = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size, ema=tier.ema)
     dim = parts.unet.config.cross_attention_dim
     rescaled = experiment.conditioning == "class-wise" and recipe.class_wise_rescaled
     scheme = "class-wise-rescaled" if rescaled else experiment.conditioning
