@@ -123,8 +123,9 @@ DIFFERENCES: tuple[Difference, ...] = (
         "stable-diffusion-v1-5.",
         "The file v1-5-pruned.ckpt, of which the weights as trained are taken, not their moving average (EMA).",
         "The usual folder of the diffusers library holds the EMA weights: another U-Net under the same name.",
-        "The EMA weights, as diffusers would; `ema=False` takes the others, from a folder or from the single file.",
-        ("diffusion.load_stable_diffusion",),
+        "The weights as trained, since the printed numbers come from them (`ema` of the full tier); `ema=True` takes the average. From a folder "
+        "or from the single file.",
+        ("diffusion.load_stable_diffusion", "tiers.Tier"),
     ),
     Difference(
         "Rows of Table 5 without code", "U-Net", "Table 5",
@@ -210,7 +211,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Nothing.",
         "Single-source evaluation builds a loader of its own and resizes bilinearly; training, prototypes and multi-source evaluation are bicubic.",
         "A small mismatch between training and test pictures in Tables 2, 3 and 5 to 10, and none in Table 4.",
-        "Bicubic throughout.",
+        "Bicubic throughout; bilinear under the official recipe with one source.",
         ("data.read_dataset",), "test_resize",
     ),
     Difference(
