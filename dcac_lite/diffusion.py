@@ -61,7 +61,8 @@ def load_stable_diffusion(
         path = _locate(str(source), revision or REVISIONS.get(str(source)), ema)
     unet, vae, scheduler = load_single_file(path, ema) if path.is_file() else _load_folder(path, ema)
     if scheduler.config.prediction_type != "epsilon":
-        raise ValueError(f"{path} predicts {scheduler.config.prediction_type!r}; DCAC's loss (Eq. 11) needs a model that predicts noise, 'epsilon'.")
+        kind = scheduler.config.prediction_type
+        raise ValueError(f"{path} predicts {kind!r}; DCAC's loss (Eq. 11) needs a model that predicts noise, 'epsilon'.")
     return StableDiffusion(unet, vae.requires_grad_(False).eval(), scheduler, image_size)
 
 

@@ -25,7 +25,7 @@ from .encoder import ReIDModel, build_visual, visual_architecture
 from .paths import replacing
 from .tensor_files import load_exactly, read_json, read_tensors, write_tensors
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+PICTURES = (".jpg", ".jpeg", ".png")
 ONNX_TOLERANCE = 1e-4
 
 
@@ -122,8 +122,9 @@ class FeatureExtractor(
         Raises FileNotFoundError, or ValueError naming the file and tensor that is wrong."""
         folder = Path(pretrained_model_name_or_path)
         if folder.is_dir():
-            if "architecture" not in read_json(folder / "config.json"):
-                raise ValueError(f"{folder / 'config.json'} has no 'architecture'; expected a folder written by FeatureExtractor.save_pretrained.")
+            described = folder / "config.json"
+            if "architecture" not in read_json(described):
+                raise ValueError(f"{described} has no 'architecture'; expected a folder written by FeatureExtractor.save_pretrained.")
             if not (folder / "model.safetensors").is_file():
                 raise FileNotFoundError(f"{folder / 'model.safetensors'} does not exist; the folder is not complete.")
         elif folder.is_absolute() or len(folder.parts) > 2:
@@ -170,7 +171,8 @@ def _pictures(images, size: tuple[int, int]):
         _check_pixels(images, images.ndim in (3, 4) and images.shape[-1] == 3)
         yield from (_fit(a, size) for a in images.reshape(-1, *images.shape[-3:]))
     else:
-        raise TypeError(f"{type(images).__name__} is no image; expected a path, a folder, a PIL image, a uint8 array or tensor, or a list of these.")
+        kind = type(images).__name__
+        raise TypeError(f"{kind} is no image; expected a path, a folder, a PIL image, a uint8 array or tensor, or a list of these.")
 
 
 def _check_pixels(images, right_shape: bool) -> None:
