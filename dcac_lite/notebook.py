@@ -12,7 +12,7 @@ from pathlib import Path
 from types import UnionType
 
 from .paths import figures_root, replacing, runs_root
-from .tiers import TIERS, Tier
+from .tiers import REHEARSAL, TIERS, Tier
 
 #: Colours that colour-blind readers can tell apart; one meaning each within its group, through the whole book.
 PALETTE = {
@@ -106,9 +106,15 @@ def start(namespace: dict, **expected) -> Setup:
     unknown = _injected_names(namespace) - set(expected)
     if unknown:
         raise ParameterError(f"Unknown parameter {', '.join(sorted(unknown))}: this notebook has {', '.join(expected)}.")
+    if "full" in expected["tier"]:
+        expected["tier"] = (*expected["tier"], "rehearsal")  # which goes the way of the full tier
     for name, rule in expected.items():
         _check(name, namespace[name], rule)
     tier = TIERS[namespace["tier"]]
+    if tier is REHEARSAL:
+        from .rehearsal import prepare
+
+        prepare()
     _prepare_session()
     folder = figures_root() if tier.name == "lite" else runs_root() / tier.name / "figures"
     return Setup(tier, folder)

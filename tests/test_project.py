@@ -95,6 +95,14 @@ def test_notebook_reads_like_a_book(path):
 
 
 @by_name
+def test_every_picture_is_described(path):
+    notebook = nbformat.read(path, as_version=4)
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
+    for output in outputs:
+        assert len(output.metadata.get("image/png", {}).get("alt", "")) >= 40, f"{path.name}: a figure was not shown by setup.save"
+
+
+@by_name
 def test_parameters_are_literals_with_help(path):
     notebook = nbformat.read(path, as_version=4)
     (cell,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
@@ -115,7 +123,7 @@ def test_wrong_parameters_are_refused_in_a_sentence():
     start(namespace("lr = 1", lr=1), **RULES)  # a whole number is a number
     with pytest.raises(ParameterError, match="Unknown parameter sead: this notebook has tier, seed, lr"):
         start(namespace("sead = 3"), **RULES)
-    with pytest.raises(ParameterError, match="tier is 'large': expected one of 'smoke', 'lite', 'full'"):
+    with pytest.raises(ParameterError, match="tier is 'large': expected one of 'smoke', 'lite', 'full', 'rehearsal'"):
         start(namespace(tier="large"), **RULES)
     with pytest.raises(ParameterError, match=r"lr is '1e-3' \(str\): expected float or None"):
         start(namespace(lr="1e-3"), **RULES)
