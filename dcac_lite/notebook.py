@@ -159,7 +159,7 @@ def _prepare_session() -> None:
 
 def show_source(thing) -> None:
     """Show the code of a function or class of the module, its docstring left out."""
-    from IPython.display import Code, display
+    from IPython.display import Markdown, display
 
     source = textwrap.dedent(inspect.getsource(thing))
     lines = source.splitlines()
@@ -167,7 +167,8 @@ def show_source(thing) -> None:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) and len(node.body) > 1:
             docstring = node.body[0]
             lines[docstring.lineno - 1 : docstring.end_lineno] = [None] * (docstring.end_lineno - docstring.lineno + 1)
-    display(Code("\n".join(line for line in lines if line is not None), language="python"))
+    # as Markdown: JupyterLab, nbconvert, voila and GitHub all set it as code
+    display(Markdown("\n".join(["```python", *(line for line in lines if line is not None), "```"])))
 
 
 def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, frames=None, dashed=()):
