@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .augment import normalise
 from .cam import cam_maps, energy_ratio, pointing_game
@@ -94,17 +95,21 @@ def measure_maps(model: ReIDModel, probe: Probe, method: str, where: str, target
     return {region: on[region] for region in ("body", "clothing", "background")} | {"pointing": pointing_game(maps, probe.regions["body"])}
 
 
-def mean_probabilities(model: ReIDModel, domain: str, tier: str, tau_c: float) -> tuple[np.ndarray, float]:
-    """What the classifier says of each training identity: p of Eq. 12 at `tau_c`, averaged over the
-    identity's training pictures, float [N, N]; and the mean entropy of a picture's p in nats."""
-    train = load_domain(domain, tier).train
-    labels = torch.from_numpy(np.unique(train.pids, return_inverse=True)[1])
-    with torch.no_grad():
-        device = next(model.parameters()).device
-        p = torch.cat([(model(normalise(torch.from_numpy(np.array(part)).to(device)))[1].float() / tau_c).softmax(1).cpu()
-                       for part in np.array_split(train.images, -(-len(train) // 256))])  # fmt: skip
-    entropy = float(torch.special.entr(p).sum(1).mean())
+@torch.no_grad()
+def training_logits(model: ReIDModel, domain: str, tier: str) -> tuple[Tensor, Tensor]:
+    """Logits float32 [M, N] of a domain's training pictures, un-augmented, and their labels int64 [M], on the CPU."""
+    train, device = load_domain(domain, tier).train, next(model.parameters()).device
+    parts = np.array_split(np.arange(len(train)), -(-len(train) // 256))
+    logits = [model(normalise(torch.from_numpy(train.images[rows].copy()).to(device)))[1].float().cpu() for rows in parts]
+    return torch.cat(logits), torch.from_numpy(np.unique(train.pids, return_inverse=True)[1])
+
+
+def mean_probabilities(logits: Tensor, labels: Tensor, tau_c: float) -> tuple[np.ndarray, float]:
+    """What a classifier says of each identity: p of Eq. 12 at `tau_c`, averaged over the identity's pictures,
+    float [N, N]; and the mean entropy of a picture's p in nats. logits [M, N], labels int64 [M]."""
+    p = (logits / tau_c).softmax(1)
     sums = torch.zeros(p.shape[1], p.shape[1]).index_add_(0, labels, p)
+    entropy = float(torch.special.entr(p).sum(1).mean())
     return (sums / torch.bincount(labels)[:, None]).numpy(), entropy
 
 
@@ -148,7 +153,7 @@ def rows_of(experiment: Experiment, trained: bool = True) -> list[dict]:
         shift = measured["upper"]["upper share"] - measured["lower"]["upper share"]
         add(method, where, "sharers", "shift to the shared garment", shift)
     tau_c = Experiment(tier=experiment.tier, sources=experiment.sources).resolved().tau_c  # one temperature for all models
-    p, entropy = mean_probabilities(model, experiment.sources[0], experiment.tier, tau_c)
+    p, entropy = mean_probabilities(*training_logits(model, experiment.sources[0], experiment.tier), tau_c)
     add("probabilities", "", "others", "rank correlation with looks", rank_correlations(p, probe.looks))
     add("probabilities", "", "others", "rank correlation with attributes", rank_correlations(p, probe.attributes))
     add("probabilities", "", "own", "entropy", entropy)
