@@ -1,0 +1,138 @@
+"""JupyterLab and voila in a real browser: an explorer runs, and a slider moved by keyboard changes the picture."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dcac_lite.paths import CLONE
+
+SECONDS = 180  # that a busy machine may take for one step
+PAGE = CLONE / "notebooks" / "pages" / "retrieval.ipynb"
+
+
+def browser_binary(playwright) -> str | None:
+    """Chromium or Chrome of the system, or the one that playwright installed."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    own = playwright.chromium.executable_path
+    return found or (own if Path(own).exists() else None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    with api.sync_playwright() as playwright:
+        binary = browser_binary(playwright)
+        if binary is None:
+            pytest.skip("no browser is installed: apt-get install chromium, or playwright install chromium")
+        running = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.set_default_timeout(1000 * SECONDS)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" and local(message) else None)
+    yield page
+    page.close()
+
+
+def local(message) -> bool:
+    """Is a console message about something that this machine served? voila asks the internet for MathJax."""
+    return message.location["url"].startswith("http://127.0.0.1")
+
+
+@pytest.fixture
+def notebook(tmp_path) -> Path:
+    """The retrieval page, small: the smoke tier's data and a model that needs no training."""
+    page = nbformat.read(PAGE, as_version=4)
+    parameters = next(c for c in page.cells if "parameters" in c.metadata.get("tags", []))
+    parameters.source = parameters.source.replace('"lite"', '"smoke"')
+    code = page.cells[-1]
+    loop = [k for k, line in enumerate(code.source.splitlines()) if line.startswith(("for name, conditioning", "    models[name] = run("))]
+    assert len(loop) == 2, "the page trains its models in other lines now"
+    code.source = "\n".join(line for k, line in enumerate(code.source.splitlines()) if k not in loop)
+    nbformat.write(page, tmp_path / "small.ipynb")
+    return tmp_path / "small.ipynb"
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts `python -m MODULE ARGUMENTS --port FREE` with a configuration of its own; gives its address."""
+    started = []
+
+    def start(module: str, *arguments: str) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        home = tmp_path / "home"
+        variables = {f"JUPYTER_{name}_DIR": str(home / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+        log = open(tmp_path / f"{module}.log", "wb")
+        command = [sys.executable, "-m", module, *arguments, f"--port={port}"]
+        environment = os.environ | variables | {"IPYTHONDIR": str(home / "ipython"), "OMP_NUM_THREADS": "2"}
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        started.append((process, log))
+        address, until = f"http://127.0.0.1:{port}", time.monotonic() + SECONDS
+        while True:  # a request would already start a kernel
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return address
+            except OSError:
+                assert process.poll() is None and time.monotonic() < until, Path(log.name).read_text()[-2000:]
+                time.sleep(0.2)
+
+    yield start
+    for process, log in started:
+        process.terminate()
+        process.wait(SECONDS)
+        log.close()
+
+
+def move_the_query_by_keyboard(page) -> None:
+    """Focus the query slider, press the right arrow, and see another query of the same domain."""
+    query = page.locator('.dcac-explorer img[alt^="the query"]')
+    query.wait_for()
+    before, sentence = query.get_attribute("src"), page.get_by_text("average precision")
+    assert "zero-shot on D" in sentence.inner_text()
+    slider = page.locator(".dcac-explorer .noUi-handle")
+    slider.focus()
+    for _ in range(5):  # the first queries may be pictures of one person, but never the same picture
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "before => document.querySelector('.dcac-explorer img[alt^=\"the query\"]').src !== before", arg=before
+    )
+    assert slider.get_attribute("role") == "slider" and float(slider.get_attribute("aria-valuenow")) == 5
+
+
+def test_jupyterlab_runs_an_explorer(page, serve, notebook, tmp_path):
+    quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    (tmp_path / "home" / "CONFIG" / "labconfig").mkdir(parents=True)
+    (tmp_path / "home" / "CONFIG" / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(quiet))
+    address = serve("jupyter", "lab", "--no-browser", "--allow-root", "--IdentityProvider.token=")
+    page.goto(f"{address}/lab/tree/{notebook.name}")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.get_by_text("(ipykernel) | Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    move_the_query_by_keyboard(page)
+    assert not page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count()
+    assert not page.errors
+
+
+def test_voila_serves_an_explorer(page, serve, notebook):
+    address = serve("voila", str(notebook), "--no-browser", "--Voila.ip=127.0.0.1")
+    page.goto(address, wait_until="commit")
+    move_the_query_by_keyboard(page)
+    assert not page.locator("pre code, .jp-CodeCell .jp-InputArea-editor").count()  # an app, not a notebook
+    assert not page.errors
