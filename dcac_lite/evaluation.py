@@ -93,11 +93,15 @@ def rank_lists(
     return positions, there & (np.asarray(gallery_pids)[positions] == np.asarray(query_pids)[:, None])
 
 
-def evaluate(model, domain, batch: int = 256, progress: Callable = iter) -> dict[str, float]:
-    """mAP and CMC of a `ReIDModel` on the query and gallery of a `data.Domain`, in percent."""
+def evaluate(
+    model, domain, batch: int = 256, progress: Callable = iter, autocast: torch.dtype | None = None
+) -> dict[str, float]:
+    """mAP and CMC of a `ReIDModel` on the query and gallery of a `data.Domain`, in percent. autocast: the
+    lower precision of the encoder, such as torch.bfloat16; distances are float32 in any case."""
     device = next(model.parameters()).device
-    query = model.features(domain.query.images, batch, progress).to(device)
-    gallery = model.features(domain.gallery.images, batch, progress).to(device)
+    with torch.autocast(device.type, autocast, enabled=autocast is not None):
+        query = model.features(domain.query.images, batch, progress).to(device)
+        gallery = model.features(domain.gallery.images, batch, progress).to(device)
     return rank_metrics(
         query, gallery, domain.query.pids, domain.gallery.pids, domain.query.cameras, domain.gallery.cameras
     )

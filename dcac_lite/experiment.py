@@ -197,13 +197,15 @@ class Run:
         metrics = json.loads(stored.read_text()) if stored.exists() else {}
         wanted = [t for t in targets if t not in metrics]
         if wanted:
-            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
             reid = self.model().reid.to(device)
+            low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.experiment.precision)
             # the official code resizes by another filter when it was trained on one data set
             single = len(self.experiment.sources) == 1
             resize = RECIPES[self.experiment.recipe].test_resize if single else "bicubic"
             for target in wanted:
-                metrics[target] = evaluate(reid, load_domain(target, self.experiment.tier, resize))
+                domain = load_domain(target, self.experiment.tier, resize)
+                metrics[target] = evaluate(reid, domain, autocast=low)
             _write_json(stored, metrics)
         return pd.DataFrame([{"target": t, **metrics[t]} for t in targets])
 
@@ -252,8 +254,10 @@ def _key(experiment: Experiment, tier: Tier, data: str) -> str:
 
 @cache
 def _weights_key(tier: str) -> str:
-    """Hash of a tier's weights when they are folders, else their names."""
-    digest = hashlib.sha256()
+    """Hash of a tier's weights when they are folders, else their names and the hub's revision."""
+    from .diffusion import REVISIONS
+
+    digest = hashlib.sha256(REVISIONS.get(TIERS[tier].stable_diffusion, "").encode())
     for source in (TIERS[tier].clip, TIERS[tier].stable_diffusion):
         files = sorted(Path(source).rglob("*.safetensors")) if Path(source).is_dir() else []
         digest.update(b"".join(f.read_bytes() for f in files) or source.encode())

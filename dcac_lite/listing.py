@@ -39,7 +39,8 @@ class ImageFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a data set, each split sorted by name, junk (person id -1) left out.
+    """The files of a data set, each split sorted by name, junk (person id -1) left out. MSMT17's lists
+    count training and test persons from 0; here test persons are numbered on after training's.
 
     With `cameras_known` False the names hold no cameras, and the protocol cannot leave out a query's
     own camera: near-duplicates of the query count as matches, so that scores are higher and not
@@ -177,7 +178,10 @@ def _from_lists(folder: Path, entries: Iterable[str], validation: bool) -> tuple
     if len({name for _, name, *_ in both}) < len(both):
         twice = next(iter({f[1] for f in parts["train"]} & {f[1] for f in parts["val"]}))
         raise ValueError(f"{folder}: list_train.txt and list_val.txt both name {twice}; expected each image in one of them.")
-    splits = {"train": both if validation else parts["train"], "query": parts["query"], "gallery": parts["gallery"]}
+    # both lists count persons from 0; those of the test go on where training ends, as different people should
+    people = 1 + max((f[2] for f in both), default=-1)
+    tests = {split: [(*f[:2], f[2] + people, *f[3:]) for f in parts[split]] for split in ("query", "gallery")}
+    splits = {"train": both if validation else parts["train"], **tests}
     return f"{versions[0]} list files", {split: sorted(files) for split, files in splits.items()}
 
 
