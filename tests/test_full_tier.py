@@ -1,0 +1,134 @@
+"""The full tier without its data and weights: rehearsed whole, refused with instructions, resumed, measured."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from dcac_lite import Experiment, checkpoints, moments, training
+from dcac_lite.diffusion import load_stable_diffusion, vae_moments
+from dcac_lite.notebook import start
+from dcac_lite.reproduce import NOTEBOOKS, execute
+from dcac_lite.tiers import LITE
+from dcac_lite.trainer import Machine
+
+SMOKE = Experiment(tier="smoke", sources="MA", seed=8, epochs=1).resolved()
+
+
+def command(*words, **environment):
+    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, env=os.environ | environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_rehearsal_goes_through(tmp_path):
+    code, out, err = command("dcac_lite.rehearsal", DCAC_RUNS=str(tmp_path), OMP_NUM_THREADS="2")
+    assert code == 0, err[-2000:]
+    assert "The rehearsal went through." in out and "official recipe" in out and "(4, 48)" in out
+    assert out.count("Table 1") >= 4 and "MSMT17_V2" in out  # it looked at the data sets as `verify` does
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
+def test_notebooks_stop_with_instructions_where_data_or_weights_are_missing(path, tmp_path, monkeypatch):
+    from papermill.exceptions import PapermillExecutionError
+
+    for variable in ("DCAC_DATA", "DCAC_WEIGHTS"):
+        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    with pytest.raises(PapermillExecutionError) as stopped:
+        execute(path, tmp_path / "out.ipynb", {"tier": "full"})
+    assert stopped.value.ename == "FileNotFoundError", stopped.value.evalue
+    assert "DCAC_DATA" in stopped.value.evalue or "DCAC_WEIGHTS" in stopped.value.evalue
+    assert int(stopped.value.exec_count) <= 8, "a reader should not wait for this"
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_training_from_the_command_line(tmp_path):
+    words = "--tier smoke --sources MA --epochs 1 --seed 4 --accumulation 2 --gradient-checkpointing --tracker tensorboard --targets D"
+    code, out, err = command("dcac_lite.train", *words.split(), DCAC_RUNS=str(tmp_path))
+    assert code == 0, err[-2000:]
+    assert "mAP" in out and "D" in out.splitlines()[-1]
+    (folder,) = (tmp_path / "smoke").iterdir()
+    assert json.loads((folder / "config.json").read_text())["experiment"]["accumulation"] == 2
+    assert list(folder.rglob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--sources", "XX"], "source is 'XX'; expected one of MA"),
+        (["--rank", "0"], "rank is 0"),
+        (["--recipe", "text"], "recipe is 'text'; expected one of default, official, paper"),
+        (["--sedd", "3"], "unrecognized arguments: --sedd"),
+    ],
+)
+def test_wrong_options_are_refused_in_a_sentence(words, sentence):
+    code, out, err = command("dcac_lite.train", *words)
+    assert code == 2 and sentence in err and "Traceback" not in err
+
+
+# ---------------------------------------------------------------- how the machine is used
+
+
+def losses(folder, data, machine=Machine(), **options):
+    folder.mkdir()
+    training.train(SMOKE, data, folder, progress=False, machine=machine, **options)
+    return np.loadtxt(folder / "history.csv", delimiter=",", skiprows=1, usecols=range(3, 7))
+
+
+def test_gradient_checkpointing_changes_nothing(smoke_data, tmp_path):
+    plain = losses(tmp_path / "plain", smoke_data)
+    assert np.allclose(plain, losses(tmp_path / "saving", smoke_data, Machine(gradient_checkpointing=True)), rtol=1e-5)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(smoke_data, tmp_path):
+    with pytest.raises(ValueError, match="batch of 64 images cannot be shared equally by 1 processes in 5 parts"):
+        training.train(Experiment(tier="smoke", accumulation=5).resolved(), smoke_data, tmp_path)
+
+
+def test_a_required_checkpoint_that_is_missing_or_damaged_is_an_error(smoke_data, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        training.train(SMOKE, smoke_data, tmp_path, resume="required")
+    with pytest.raises(ValueError, match="resume is 'latest'; expected 'auto', 'required' or 'never'"):
+        training.train(SMOKE, smoke_data, tmp_path, resume="latest")
+    (tmp_path / "checkpoint-00000002.pt").write_bytes(b"half a checkpoint")
+    with pytest.raises(ValueError, match="checkpoint-00000002.pt is damaged.*delete it"):
+        training.train(SMOKE, smoke_data, tmp_path)
+    checkpoints.Checkpoints(tmp_path).write({"step": 5, "x": torch.ones(2)})
+    checkpoints.Checkpoints(tmp_path).write({"step": 9, "x": torch.ones(2)})
+    assert sorted(p.name for p in tmp_path.glob("*.pt")) == ["checkpoint-00000005.pt", "checkpoint-00000009.pt"]
+
+
+def test_moments_go_on_where_they_were_interrupted(smoke_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("DCAC_DATA", str(tmp_path))
+    monkeypatch.setattr(moments, "CHUNK", 64)
+    parts = load_stable_diffusion(LITE.stable_diffusion, LITE.diffusion_size)
+    encoded = []
+
+    def counting(vae, images, size):
+        if len(encoded) == 2:
+            raise KeyboardInterrupt
+        encoded.append(len(images))
+        return vae_moments(vae, images, size)
+
+    monkeypatch.setattr(moments, "vae_moments", counting)
+    with pytest.raises(KeyboardInterrupt):
+        moments.cached_moments(parts, smoke_data)
+    assert not list(tmp_path.rglob("*.npy"))
+    monkeypatch.setattr(moments, "vae_moments", lambda *a: encoded.append(len(a[1])) or vae_moments(*a))
+    whole = moments.cached_moments(parts, smoke_data)
+    assert sum(encoded) == len(smoke_data) and whole.dtype == np.float16  # no image twice
+    direct = vae_moments(parts.vae, smoke_data.parts[0], 32).numpy()
+    assert np.allclose(whole, direct, rtol=2e-3, atol=2e-3)
+    assert isinstance(moments.cached_moments(parts, smoke_data), np.memmap)
+
+
+def test_notebooks_can_be_rehearsed(tmp_path):
+    setup = start({"In": [], "tier": "rehearsal"}, tier=("smoke", "lite", "full"))
+    assert setup.tier.name == "rehearsal" and setup.tier.image_size == (256, 128)
