@@ -18,7 +18,7 @@ test: setup
 	@python -m pytest
 
 lab: setup
-	@jupyter lab notebooks
+	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 # maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks
 weights: setup
@@ -26,6 +26,7 @@ weights: setup
 
 studies: setup
 	@for study in baseline-tuning scheme-tuning comparison; do python -m dcac_lite.study $$study || exit 1; done
+	@python -m dcac_lite.cam_study
 
 notebooks: setup
 	@python -m dcac_lite.reproduce --in-place
