@@ -7,15 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .adaptation import adapt
-from .conditioning import make_condition
 from .data import Domain, read_dataset
 from .datasets import FOLDERS
 from .dcac import DCAC
-from .diffusion import StableDiffusion, use_one_token_attention
-from .encoder import ReIDModel
+from .diffusion import StableDiffusion
 from .experiment import Experiment
-from .memory import PrototypeMemory
 from .tiers import TIERS
 
 #: Queries, gallery images, feature width, identities. full: MSMT17's (Table 1) and CLIP ViT-B/16's.
@@ -60,7 +56,7 @@ def draw_features(size: str, queries: int | None, device: torch.device) -> tuple
 def make_model(experiment: Experiment, identities: int, device: torch.device) -> tuple[DCAC, StableDiffusion]:
     """What `training.build` returns; in the full tier random weights in the architectures of CLIP
     ViT-B/16 and Stable Diffusion 1.5."""
-    from .training import build
+    from .training import assemble, build
 
     if experiment.tier != "full":
         return build(experiment, identities)
@@ -71,19 +67,13 @@ def make_model(experiment: Experiment, identities: int, device: torch.device) ->
 
     tier = TIERS["full"]
     torch.manual_seed(experiment.seed)
-    name = tier.clip.partition(":")[0]
-    config = open_clip.get_model_config(name)
+    config = open_clip.get_model_config(tier.clip.partition(":")[0])
     schedule = sd15_schedule()
     with device:
         visual = open_clip.CLIP(**config | {"vision_cfg": config["vision_cfg"] | {"image_size": tier.image_size}}).visual
-        reid = ReIDModel(visual, identities)
-        width = reid.classifier.in_features
-        memory = PrototypeMemory(identities, width, experiment.tau, tier.gamma)
         unet, vae = UNet2DConditionModel(**SD15_UNET), AutoencoderKL(**SD15_VAE).requires_grad_(False).eval()
-        condition = make_condition(experiment.conditioning, identities, width, unet.config.cross_attention_dim, experiment.tau_c)
-        unet = use_one_token_attention(adapt(unet, experiment.adaptation, experiment.rank))
-    dcac = DCAC(reid, memory, condition, unet, schedule, experiment.lambda_)
-    return dcac, StableDiffusion(unet, vae, schedule, tier.diffusion_size)
+        parts = StableDiffusion(unet, vae, schedule, tier.diffusion_size)
+        return assemble(experiment, identities, visual, parts), parts
 
 
 def second_model(dcac: DCAC, share_frozen: bool) -> DCAC:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .adaptation import adapt, add_stray_biases
 from .checkpoints import Checkpoints, trained_state
@@ -32,14 +32,23 @@ def build(experiment: Experiment, identities: int) -> tuple[DCAC, StableDiffusio
 
     New weights come from torch's global generator, seeded here with the experiment's seed; the Re-ID
     side is drawn first, so that a baseline and a DCAC of one seed start equal."""
-    tier, recipe = TIERS[experiment.tier], RECIPES[experiment.recipe]
+    tier = TIERS[experiment.tier]
     torch.manual_seed(experiment.seed)
-    reid = ReIDModel(load_clip_visual(tier.clip, tier.image_size), identities)
+    visual, parts = load_clip_visual(tier.clip, tier.image_size), None
+    if experiment.conditioning != "none":
+        parts = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size, ema=tier.ema)
+    return assemble(experiment, identities, visual, parts), parts
+
+
+def assemble(experiment: Experiment, identities: int, visual: nn.Module, parts: StableDiffusion | None) -> DCAC:
+    """The model of a resolved experiment from an image tower and, unless it is a baseline, the parts of
+    a Stable Diffusion, whose U-Net is adapted in place."""
+    tier, recipe = TIERS[experiment.tier], RECIPES[experiment.recipe]
+    reid = ReIDModel(visual, identities)
     width = reid.classifier.in_features
     memory = PrototypeMemory(identities, width, experiment.tau, tier.gamma)
-    if experiment.conditioning == "none":
-        return DCAC(reid, memory), None
-    parts = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size, ema=tier.ema)
+    if parts is None:
+        return DCAC(reid, memory)
     dim = parts.unet.config.cross_attention_dim
     rescaled = experiment.conditioning == "class-wise" and recipe.class_wise_rescaled
     scheme = "class-wise-rescaled" if rescaled else experiment.conditioning
@@ -50,7 +59,7 @@ def build(experiment: Experiment, identities: int) -> tuple[DCAC, StableDiffusio
     # Eq. 3's squared norm is the mean over the latent's elements times their number
     latent = parts.vae.config.latent_channels * (tier.diffusion_size // 2 ** (len(parts.vae.config.block_out_channels) - 1)) ** 2
     lambda_ = experiment.lambda_ * (latent if recipe.squared_norm else 1)
-    return DCAC(reid, memory, condition, use_one_token_attention(unet), parts.scheduler, lambda_), parts
+    return DCAC(reid, memory, condition, use_one_token_attention(unet), parts.scheduler, lambda_)
 
 
 def train(
