@@ -15,7 +15,7 @@ from torch import Tensor
 from .datasets import FOLDERS, MARKET_LAYOUT, Dataset
 from .decoding import decoded
 from .listing import list_images
-from .paths import data_root, replacing
+from .paths import data_root
 from .renderer import __file__ as renderer_source
 from .scenes import __file__ as scenes_source
 from .worlds import DOMAINS, DomainSpec, photograph_record, plan

@@ -15,7 +15,6 @@ from .experiment import Experiment
 
 def parser() -> argparse.ArgumentParser:
     """The options: one for every field of `Experiment`, then how the machine is used."""
-    from .trainer import Machine
 
     options = argparse.ArgumentParser(prog="python -m dcac_lite.train", description="Train one experiment and evaluate it.")
     hints = get_type_hints(Experiment)
