@@ -105,7 +105,7 @@ def _reid_row(ax: Axes, image: np.ndarray, y: float, loss: float) -> None:
     _box(ax, (115.5, y), (17, 10.5), "trained", "ID prompts", "$e_1 \\ldots e_N$")
     _arrow(ax, (53.5, y), (53.5, loss - 3))
     _box(ax, (53.5, loss), (9, 6), "loss", r"$L_{pcl}$")
-    _box(ax, (33.5, loss), (21, 6), "formula", "prototype memory", "one centroid per identity")
+    _box(ax, (33.5, loss), (21, 6), "formula", "prototype memory", "one per identity")
     _arrow(ax, (44, loss), (49, loss))
     _arrow(ax, (77.2, y), (77.2, loss - 3))
     _box(ax, (77.2, loss), (9, 6), "loss", r"$L_{id}$")
