@@ -10,7 +10,8 @@ from torch import nn
 
 from dcac_lite import Experiment, ReIDModel, load_domain
 from dcac_lite.cam import METHODS, cam_figure, cam_maps, energy_ratio, pointing_game, tokens_to_grid
-from dcac_lite.cam_study import make_probe, measure_maps, rank_correlations
+from dcac_lite.cam_study import DEFINITIONS, make_probe, measure_maps, rank_correlations
+from dcac_lite.study import results_file
 from dcac_lite.training import build
 from dcac_lite.truth import attribute_similarity, look_similarity, same_garment, truth_of
 
@@ -188,3 +189,17 @@ def test_the_probe_asks_about_the_right_people(untrained):
     area = probe.regions["body"].mean((1, 2))
     total = measured["body"] * area + measured["background"] * (1 - area)  # energy on the body and beside it
     np.testing.assert_allclose(total[np.isfinite(total)], 1, rtol=1e-5)
+
+
+def test_the_shipped_study_is_complete():
+    import pandas as pd
+
+    table = pd.read_csv(results_file("cam"))
+    maps = table[table.method != "probabilities"]
+    assert set(table.model) == {"none", "instance-wise", "correlation-aware", "untrained"}
+    assert set(maps[["method", "layer"]].itertuples(index=False, name=None)) == set(DEFINITIONS)
+    per_run = table.groupby(["model", "seed"]).size()
+    assert len(per_run) == 20 and per_run.nunique() == 1
+    # body and background share all the energy, so the two ratios lie on opposite sides of 1
+    wide = maps[maps.target == "own"].pivot_table(index=["model", "seed", "method", "layer"], columns="measure", values="value")
+    assert ((wide.body - 1) * (wide.background - 1) <= 0).all()

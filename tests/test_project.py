@@ -61,7 +61,7 @@ def test_public_names_exist():
 
 
 def test_the_book_is_complete():
-    assert [p.name[:2] for p in ALL_NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "A1", "A2"]
+    assert [p.name[:2] for p in ALL_NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "A1", "A2"]
 
 
 @by_name
