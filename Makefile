@@ -25,7 +25,7 @@ weights: setup
 	@python -m dcac_lite.pretrain runs/weights
 
 studies: setup
-	@for study in baseline-tuning scheme-tuning comparison; do python -m dcac_lite.study $$study || exit 1; done
+	@for study in baseline-tuning epochs-tuning scheme-tuning comparison; do python -m dcac_lite.study $$study || exit 1; done
 	@python -m dcac_lite.cam_study
 
 notebooks: setup

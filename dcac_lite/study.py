@@ -35,12 +35,20 @@ CANDIDATES: dict[str, tuple[tuple[float, float], ...]] = {
 
 
 def baseline_tuning() -> list[Job]:
-    """Learning rate and Eq. 6's temperature of the baseline, on V. (The number of epochs is what fits a
-    minute on two cores.)"""
+    """Learning rate and Eq. 6's temperature of the baseline, on V."""
     settings = [(lr, 0.1) for lr in (2.5e-4, 5e-4, 1e-3, 2e-3, 3e-3)] + [(lr, 0.05) for lr in (1e-3, 2e-3, 3e-3)]
     return [
         (Experiment(sources="MA", conditioning="none", seed=seed, lr=lr, tau=tau), ("V",))
         for seed, (lr, tau) in product(range(3), settings)
+    ]
+
+
+def epochs_tuning() -> list[Job]:
+    """Number of epochs of the baseline at the chosen learning rate and temperature, on V. The milestones
+    stay. (A DCAC run of six epochs is what fits a minute on two cores.)"""
+    return [
+        (Experiment(sources="MA", conditioning="none", seed=seed, epochs=epochs), ("V",))
+        for seed, epochs in product(range(3), (4, 6, 8))
     ]
 
 
@@ -67,7 +75,9 @@ def comparison() -> list[Job]:
     return jobs
 
 
-STUDIES = {"baseline-tuning": baseline_tuning, "scheme-tuning": scheme_tuning, "comparison": comparison}
+STUDIES = {
+    "baseline-tuning": baseline_tuning, "epochs-tuning": epochs_tuning, "scheme-tuning": scheme_tuning, "comparison": comparison,
+}  # fmt: skip
 
 
 def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
