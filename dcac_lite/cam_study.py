@@ -5,11 +5,7 @@ chosen by its numbers: settings are those of the tier, and the seeds are used fo
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +16,7 @@ from .cam import cam_maps, energy_ratio, pointing_game
 from .encoder import ReIDModel
 from .experiment import Experiment, load_domain, provenance, run
 from .paths import replacing
-from .study import results_file, run_study
+from .study import in_processes, results_file
 from .training import build
 from .truth import WAIST, attribute_similarity, look_similarity, same_garment, truth_of
 
@@ -161,8 +157,6 @@ def rows_of(experiment: Experiment, trained: bool = True) -> list[dict]:
 
 
 def main() -> None:
-    import pandas as pd
-
     parser = argparse.ArgumentParser(description="Measure maps and probabilities of five seeds; writes figures/results/cam.csv.")
     parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
     parser.add_argument("--job", help=argparse.SUPPRESS)  # one model in a process of its own
@@ -171,19 +165,8 @@ def main() -> None:
         values, trained = json.loads(arguments.job)
         print(json.dumps(rows_of(Experiment(**values), trained)))
         return
-    run_study([(experiment, ()) for experiment in experiments()], arguments.workers)
     jobs = [(e, True) for e in experiments()] + [(e, False) for e in experiments() if e.conditioning == "none"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-
-    def one(job: tuple[Experiment, bool]) -> list[dict]:
-        command = [sys.executable, "-m", "dcac_lite.cam_study", "--job", json.dumps([asdict(job[0]), job[1]])]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            raise RuntimeError(f"{job[0].label} failed:\n{done.stderr.strip()[-2000:]}")
-        return json.loads(done.stdout.splitlines()[-1])
-
-    with ThreadPoolExecutor(arguments.workers) as pool:
-        table = pd.DataFrame([row for rows in pool.map(one, jobs) for row in rows])
+    table = in_processes("dcac_lite.cam_study", jobs, arguments.workers)
     known = provenance()
     table = table.assign(commit=known["commit"][:12] if known["commit"] else "", torch=known["versions"]["torch"])
     with replacing(results_file("cam")) as temporary:

@@ -31,6 +31,12 @@ class StableDiffusion:
     scheduler: object
     image_size: int
 
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent: the VAE halves the image at each level but the first."""
+        side = self.image_size // 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return self.vae.config.latent_channels, side, side
+
 
 #: What is fetched from the hub, and at which revision unless the caller names one.
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"

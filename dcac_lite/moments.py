@@ -42,8 +42,8 @@ def _build(path: Path, parts: StableDiffusion, data: TrainingSet, progress: Call
     resuming = partial.exists() and note.exists()
     done = json.loads(note.read_text())["done"] if resuming else 0
     images = [(part, start) for part in data.parts for start in range(0, len(part), CHUNK)]
-    channels, side = parts.vae.config.latent_channels, parts.image_size // 2 ** (len(parts.vae.config.block_out_channels) - 1)
-    shape = (len(data), 2 * channels, side, side)
+    channels, *sides = parts.latent_shape
+    shape = (len(data), 2 * channels, *sides)
     array = np.lib.format.open_memmap(partial, "r+" if resuming else "w+", np.float16, shape)
     row = 0
     for part, start in progress(images):

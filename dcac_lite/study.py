@@ -94,16 +94,17 @@ def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
     return [facts | row for row in result.evaluate(*targets).round(4).to_dict("records")]
 
 
-def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
-    """Run the jobs in `workers` processes of one thread each (two single-thread processes do more than
-    one with two threads at the lite size); returns a tidy DataFrame. Interrupted, it goes on where it was."""
+def in_processes(module: str, jobs: Sequence[tuple], workers: int = 2, progress: bool = True):
+    """The rows that `python -m MODULE --job [experiment, what]` prints as JSON for each of `jobs`, (experiment,
+    what), in one tidy DataFrame. `workers` processes at a time with one thread each (two single-thread
+    processes do more than one with two threads at the lite size). Raises RuntimeError if one fails."""
     import pandas as pd
     from tqdm.auto import tqdm
 
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
-    def one(job: Job) -> list[dict]:
-        command = [sys.executable, "-m", "dcac_lite.study", "--job", json.dumps([asdict(job[0]), job[1]])]
+    def one(job: tuple) -> list[dict]:
+        command = [sys.executable, "-m", module, "--job", json.dumps([asdict(job[0]), job[1]])]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             raise RuntimeError(f"{job[0].label} failed:\n{done.stderr.strip()[-2000:]}")
@@ -112,6 +113,11 @@ def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
     with ThreadPoolExecutor(workers) as pool:
         results = list(tqdm(pool.map(one, jobs), total=len(jobs), unit="run", disable=not progress))
     return pd.DataFrame([row for rows in results for row in rows])
+
+
+def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
+    """Run the jobs of a study, see `in_processes`. Interrupted, it goes on where it was."""
+    return in_processes("dcac_lite.study", jobs, workers, progress)
 
 
 def paired_interval(values: Sequence[float], reference: Sequence[float], confidence: float = 0.95) -> dict[str, float]:

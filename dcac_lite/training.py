@@ -1,6 +1,7 @@
 """A training run (Sec. 5.2): the model of an experiment and the loop over its epochs. The loss is in
 `dcac`, the step in `trainer`."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -57,8 +58,7 @@ def assemble(experiment: Experiment, identities: int, visual: nn.Module, parts: 
         add_stray_biases(parts.unet)
     unet = adapt(parts.unet, experiment.adaptation, experiment.rank, recipe.second_feed_forward)
     # Eq. 3's squared norm is the mean over the latent's elements times their number
-    latent = parts.vae.config.latent_channels * (tier.diffusion_size // 2 ** (len(parts.vae.config.block_out_channels) - 1)) ** 2
-    lambda_ = experiment.lambda_ * (latent if recipe.squared_norm else 1)
+    lambda_ = experiment.lambda_ * (math.prod(parts.latent_shape) if recipe.squared_norm else 1)
     return DCAC(reid, memory, condition, use_one_token_attention(unet), parts.scheduler, lambda_)
 
 
