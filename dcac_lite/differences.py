@@ -254,7 +254,7 @@ TRAPS: tuple[Difference, ...] = (
         "64 images: 16 identities with 4 each.",
         "The sampler stops as soon as fewer than 16 identities have a group of four left, and drops theirs; at the end these are the "
         "identities with most pictures. Its length says more than it yields.",
-        "Around 185 batches an epoch on Market1501, where the pictures would fill 202.",
+        "Measured with 751 identities and 13,248 pictures: 188 to 190 batches an epoch, where the pictures would fill 207.",
         "The same sampler, since the number of steps is part of the recipe.",
         ("sampling.pk_batches",),
     ),

@@ -150,9 +150,11 @@ def _bar(text: str):
 class Run:
     """A finished run in its folder: `experiment`, `history`, weights and evaluations."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        config = json.loads((folder / "config.json").read_text())
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        if not (self.folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder} is no run: it holds no config.json; expected a folder such as runs/lite/KEY.")
+        config = json.loads((self.folder / "config.json").read_text())
         self.experiment = Experiment(**{**config["experiment"], "sources": tuple(config["experiment"]["sources"])})
 
     @property

@@ -34,7 +34,6 @@ class FeatureExtractor(
     PyTorchModelHubMixin,
     library_name="dcac-lite",
     tags=["person-re-identification", "image-feature-extraction"],
-    paper_url="https://arxiv.org/abs/2502.06619",
 ):
     """CLIP image encoder and BN neck, without classifier and diffusion model: all that a test needs.
 
