@@ -29,7 +29,6 @@ from .tiers import TIERS
 from .trainer import Machine, Trainer
 
 BATCHES = 8  # batches at most in one repetition of what runs over a data set
-MATRIX = 8192  # side of the matrices that the card's matmul rate is measured with
 SUBSET = 512  # queries ranked by both; the reference's matrices for all of MSMT17's would take 16 GB
 
 
@@ -146,8 +145,8 @@ class Training:
 
         per_second = [[self.batches.numel() / t for t in side] for side in alternating([run_ours, run_plain], self.device, repeats)]
         rows.append(row("step", "training, data included", "images/s", *per_second))
+        rows += self._share_of_the_device(trainer, inputs, statistics.median(ours), repeats)
         if self.gpu:
-            rows += self._share_of_the_card(trainer, inputs, statistics.median(ours), repeats)
             default = partial(trainer.step, inputs)
             for name, machine in (("torch.compile", {"compile": True}), ("without channels_last", {"channels_last": False})):
                 other = self.trainer(*self.model(), **machine)
@@ -156,17 +155,19 @@ class Training:
                 del other
         return rows
 
-    def _share_of_the_card(self, trainer, inputs, step: float, repeats: int) -> list[dict]:
+    def _share_of_the_device(self, trainer, inputs, step: float, repeats: int) -> list[dict]:
+        """How much of what the device can multiply a step of `step` seconds uses, in the step's precision."""
         with FlopCounterMode(display=False) as counter:
             trainer.step(inputs)
-        a, b = torch.randn(2, MATRIX, MATRIX, device=self.device, dtype=torch.bfloat16)
+        side, dtype = (8192, torch.bfloat16) if self.gpu else (1024, torch.float32)
+        a, b = torch.randn(2, side, side, device=self.device, dtype=dtype)
         (times,) = alternating([lambda: [a @ b for _ in range(20)]], self.device, repeats)
-        rate = 20 * 2 * MATRIX**3 / statistics.median(times)
+        rates = [20 * 2 * side**3 / t / 1e12 for t in times]
         teraflops = counter.get_total_flops() / 1e12
         return [
             row("step", "floating-point operations of a step", "TFLOP", [teraflops]),
-            row("step", "matmul rate of the card, bf16", "TFLOP/s", [20 * 2 * MATRIX**3 / t / 1e12 for t in times]),
-            row("step", "share of the matmul rate", "%", [100 * teraflops * 1e12 / step / rate]),
+            row("step", "matmul rate of the device", "TFLOP/s", rates),
+            row("step", "share of the matmul rate", "%", [100 * teraflops / step / statistics.median(rates)]),
         ]
 
     def measure_data(self, repeats: int) -> list[dict]:

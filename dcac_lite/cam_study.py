@@ -132,7 +132,7 @@ def rows_of(experiment: Experiment, trained: bool = True) -> list[dict]:
     measure, each a mean over the identities."""
     experiment = experiment.resolved()
     probe = make_probe(experiment.sources[0], experiment.tier)
-    model = run(experiment, progress=False).model().reid if trained else build(experiment, len(probe.images))[0].reid.eval()
+    model = run(experiment, progress=False).reid() if trained else build(experiment, len(probe.images))[0].reid.eval()
     facts = {"model": experiment.conditioning if trained else "untrained", "seed": experiment.seed}
     facts |= {"lambda_": experiment.lambda_, "tau_c": experiment.tau_c}
     rows = []

@@ -21,7 +21,7 @@ class CorrelationAware(nn.Module):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """p [B, N] of Eq. 12."""
-        return F.softmax(logits.float() / self.tau_c, dim=1)
+        return F.softmax(logits / self.tau_c, dim=1)
 
     def forward(self, logits: Tensor, z: Tensor, labels: Tensor) -> Tensor:
         return self.probabilities(logits) @ self.prompts
@@ -53,7 +53,7 @@ class InstanceWise(nn.Module):
         self.projection = nn.Parameter(torch.randn(width, dim))
 
     def forward(self, logits: Tensor, z: Tensor, labels: Tensor) -> Tensor:
-        return F.normalize(z.float()) @ self.projection
+        return F.normalize(z) @ self.projection
 
 
 class Intricate(CorrelationAware):

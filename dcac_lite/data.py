@@ -26,12 +26,13 @@ from .worlds import __file__ as worlds_source
 class Split:
     """One split of a data set. images: uint8 [N, 3, H, W] (a memory map); pids: int64 [N] as in the
     file names; cameras: int64 [N], as in the file names (see `listing.Listing` for names without);
-    names: the N file names."""
+    names: the N file names; files: where they are."""
 
     images: np.ndarray
     pids: np.ndarray
     cameras: np.ndarray
     names: tuple[str, ...]
+    files: tuple[Path, ...]
 
     def __len__(self) -> int:
         return len(self.pids)
@@ -74,6 +75,7 @@ def read_dataset(
             np.array([f.pid for f in files], np.int64),
             np.array([f.camera for f in files], np.int64),
             tuple(f.name for f in files),
+            tuple(f.path for f in files),
         )
         for split, files in ((split, getattr(listing, split)) for split in FOLDERS)
     }
@@ -140,12 +142,13 @@ def lite_domain(name: str, share: float = 1.0, size: tuple[int, int] = (64, 32),
 @dataclass(frozen=True)
 class TrainingSet:
     """The training images of one or several domains with labels 0..N-1. parts: one uint8 array per
-    domain; labels: int64 [M]; identities: N. Labels follow the order of the domains, then of the
+    domain; labels: int64 [M]; identities: N; files: where the M images came from. Labels follow the order of the domains, then of the
     sorted person ids, and so do not depend on the file system."""
 
     parts: tuple[np.ndarray, ...]
     labels: Tensor
     identities: int
+    files: tuple[Path, ...]
     fingerprint: str
 
     def __len__(self) -> int:
@@ -171,4 +174,5 @@ def training_set(domains: list[Domain]) -> TrainingSet:
     if offset < 2:
         raise ValueError(f"The training set has {offset} identity; a classifier needs at least 2.")
     key = hashlib.sha256(" ".join(d.fingerprint for d in domains).encode()).hexdigest()[:16]
-    return TrainingSet(tuple(d.train.images for d in domains), torch.from_numpy(np.concatenate(labels)), offset, key)
+    images, files = tuple(d.train.images for d in domains), tuple(f for d in domains for f in d.train.files)
+    return TrainingSet(images, torch.from_numpy(np.concatenate(labels)), offset, files, key)

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .device import full_precision
 from .diffusion import denoising_loss
 from .encoder import ReIDModel, id_loss
 from .memory import PrototypeMemory
@@ -41,11 +42,11 @@ class DCAC(nn.Module):
         Returns the losses, scalars named `id`, `pcl`, `dif` (not for the baseline) and `total`, and z
         [B, d] after the neck, which the memory wants after the backward pass."""
         z, logits = self.reid(x)
-        feature = F.normalize(z.float())
-        losses = {"id": id_loss(logits, labels), "pcl": self.memory.loss(feature, labels)}
+        with full_precision(z):
+            losses = {"id": id_loss(logits, labels), "pcl": self.memory.loss(F.normalize(z), labels)}
+            c = None if self.condition is None else self.condition(logits, z, labels)[:, None]  # [B, 1, D]: one token
         total = losses["id"] + losses["pcl"]  # L_ReID, Eq. 8
-        if self.condition is not None:
-            c = self.condition(logits, z, labels)[:, None]  # [B, 1, D]: one context token
+        if c is not None:
             losses["dif"] = denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c)
             total = total + self.lambda_ * losses["dif"]  # L_total, Eq. 13
         losses["total"] = total

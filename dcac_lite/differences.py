@@ -159,7 +159,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "F_0 = E_vae(x_0).",
         "A fresh sample of the VAE's posterior in each step, never its mean, times 0.18215.",
         "Small: the posterior is narrow (notebook 03). But the latent is not a constant of the image; its mean and variance are.",
-        "Mean and variance are computed once and sampled in each step.",
+        "Mean and log-variance are computed once, kept in float16 (a relative error of at most 5e-4), and sampled in each step.",
         ("diffusion.sample_latents", "moments.cached_moments"), "posterior_sample",
     ),
     # ---------------------------------------------------------------- optimisation
@@ -194,8 +194,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Nothing.",
         "float16 autocast with a gradient scaler. When the scaler skips a step, the prototype memory has moved all the same.",
         "In float16 a cosine near 1 is known to 0.0005, which the temperature 0.01 turns into 0.05.",
-        "bfloat16 in the full tier, with losses and memory in float32.",
-        ("experiment.Experiment",), "precision",
+        "bfloat16 in the full tier for encoder and U-Net; neck, classifier, condition, losses and memory stay in float32.",
+        ("device.full_precision", "experiment.Experiment"), "precision",
     ),
     # ---------------------------------------------------------------- counting and testing
     Difference(

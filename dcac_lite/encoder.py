@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .augment import normalise, to_tensor
+from .device import full_precision
 from .global_batch import GlobalBatchNorm1d
 from .hub import hub_folder
 from .paths import weights_root
@@ -125,9 +126,11 @@ class ReIDModel(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images [B, 3, H, W] -> z [B, d] after the neck (not L2-normalised), and the
-        logits z w_j^T [B, N] of Eq. 5."""
-        z = self.neck(self.visual(x))
-        return z, self.classifier(z)
+        logits z w_j^T [B, N] of Eq. 5, both float32 under autocast too."""
+        f = self.visual(x)
+        with full_precision(f):
+            z = self.neck(f.float())
+            return z, self.classifier(z)
 
     @torch.no_grad()
     def features(self, images, batch: int = 256, progress: Callable = iter) -> Tensor:
@@ -140,7 +143,7 @@ class ReIDModel(nn.Module):
             parts = []
             for start in progress(range(0, len(images), batch)):
                 x = normalise(to_tensor(images[start : start + batch]).to(device))
-                parts.append(F.normalize(self.neck(self.visual(x)).float()).cpu())
+                parts.append(F.normalize(self.neck(self.visual(x).float())).cpu())
             return torch.cat(parts)
         finally:
             self.train(was_training)
@@ -148,4 +151,4 @@ class ReIDModel(nn.Module):
 
 def id_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.1) -> Tensor:
     """L_id (Eq. 5): cross-entropy of logits [B, N] against labels int64 [B], smoothed by 0.1."""
-    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)

@@ -17,6 +17,7 @@ from .adaptation import MODES
 from .conditioning import SCHEMES
 from .data import Domain, lite_domain, read_dataset, training_set
 from .datasets import DATASETS, is_path, paper_name
+from .device import AUTOCAST, compute_device
 from .evaluation import evaluate
 from .paths import CLONE, data_root, replacing, runs_root
 from .recipes import RECIPES
@@ -119,15 +120,15 @@ def load_domain(name: str | os.PathLike, tier: str = "lite", test_resize: str = 
 
     Raises FileNotFoundError saying what to download when a real data set is missing."""
     _one_of("tier", tier, TIERS)
-    root = Path(TIERS[tier].data or data_root())
-    return _load_domain(_domain_name("domain", name), tier, root, test_resize)
+    name = _domain_name("domain", name)
+    if is_path(name):  # looked at anew each time: one's own data may change in a session
+        return read_dataset(name, TIERS[tier].image_size, progress=_bar(f"decoding {Path(name).name}"), test_resize=test_resize)
+    return _load_domain(name, tier, Path(TIERS[tier].data or data_root()), test_resize)
 
 
 @cache
 def _load_domain(name: str, tier: str, root: Path, test_resize: str) -> Domain:
     values = TIERS[tier]
-    if is_path(name):
-        return read_dataset(name, values.image_size, progress=_bar(f"decoding {Path(name).name}"), test_resize=test_resize)
     if values.share is not None:
         if name not in DOMAIN_NAMES:
             raise ValueError(f"{name} exists in the full tier only; choose one of {', '.join(DOMAIN_NAMES)}.")
@@ -169,47 +170,66 @@ class Run:
         """Versions, commit, hardware, data fingerprint and seconds of training."""
         return json.loads((self.folder / "provenance.json").read_text())
 
+    def _trained(self) -> tuple[Path, dict, int]:
+        """File and tensors of what was trained, and the number of identities."""
+        from .tensor_files import read_tensors
+
+        file = self.folder / "model.safetensors"
+        state = read_tensors(file)
+        if "reid.classifier.weight" not in state:
+            raise ValueError(f"{file} holds no reid.classifier.weight; expected the weights of a finished run.")
+        return file, state, len(state["reid.classifier.weight"])
+
     def model(self):
-        """The trained `DCAC`, in evaluation mode; `.reid` is the Re-ID model alone."""
+        """The trained `DCAC`, in evaluation mode; needs the tier's pre-trained weights, but no data. Raises
+        ValueError naming them when tensors of model.safetensors do not fit."""
         if (self.folder / "stable-diffusion").is_dir():  # made by `convert` from an official checkpoint
             from .convert import load_converted
 
             return load_converted(self.folder)
-        from safetensors.torch import load_file
-
+        from .checkpoints import trained_state
+        from .tensor_files import check_fit
         from .training import build
 
-        data = training_set([load_domain(name, self.experiment.tier) for name in self.experiment.sources])
-        dcac, _ = build(self.experiment, data.identities)
-        state = load_file(self.folder / "model.safetensors")
-        missing, unexpected = dcac.load_state_dict(state, strict=False)
-        frozen = {name for name, p in dcac.named_parameters() if not p.requires_grad}
-        if lost := set(missing) - frozen | set(unexpected):
-            raise ValueError(f"{self.folder}/model.safetensors does not fit its config: missing or unexpected {sorted(lost)}.")
+        file, state, identities = self._trained()
+        dcac, _ = build(self.experiment, identities)
+        check_fit(trained_state(dcac), state, file)
+        dcac.load_state_dict(state, strict=False)
         return dcac.eval()
 
-    def evaluate(self, *targets: str | os.PathLike):
-        """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and
-        kept; only the targets asked for are looked at."""
-        import pandas as pd
-        import torch
+    def reid(self):
+        """The trained `ReIDModel` alone, in evaluation mode: all that a test needs. Asks for no Stable Diffusion."""
+        if (self.folder / "stable-diffusion").is_dir():
+            return self.model().reid
+        from .tensor_files import load_exactly
+        from .training import build
 
-        targets = [_domain_name("target", t) for t in targets]
+        file, state, identities = self._trained()
+        reid = build(replace(self.experiment, conditioning="none"), identities)[0].reid
+        load_exactly(reid, {k.removeprefix("reid."): v for k, v in state.items() if k.startswith("reid.")}, file)
+        return reid.eval()
+
+    @property
+    def test_resize(self) -> str:
+        """The filter that brings test images to size; the official code takes another one where it was
+        trained on one data set."""
+        return RECIPES[self.experiment.recipe].test_resize if len(self.experiment.sources) == 1 else "bicubic"
+
+    def evaluate(self, *targets: str | os.PathLike):
+        """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and kept,
+        and measured again when its files have changed; only the targets asked for are looked at."""
+        import pandas as pd
+
         stored = self.folder / "metrics.json"
         metrics = json.loads(stored.read_text()) if stored.exists() else {}
-        wanted = [t for t in targets if t not in metrics]
-        if wanted:
-            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-            reid = self.model().reid.to(device)
-            low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.experiment.precision)
-            # the official code resizes by another filter when it was trained on one data set
-            single = len(self.experiment.sources) == 1
-            resize = RECIPES[self.experiment.recipe].test_resize if single else "bicubic"
-            for target in wanted:
-                domain = load_domain(target, self.experiment.tier, resize)
-                metrics[target] = evaluate(reid, domain, autocast=low)
+        domains = {t: load_domain(t, self.experiment.tier, self.test_resize) for t in (_domain_name("target", t) for t in targets)}
+        changed = {t: d for t, d in domains.items() if metrics.get(t, {}).get("data") != d.fingerprint}
+        if changed:
+            reid = self.reid().to(compute_device())
+            low = AUTOCAST[self.experiment.precision]
+            metrics |= {t: {"data": d.fingerprint} | evaluate(reid, d, autocast=low) for t, d in changed.items()}
             _write_json(stored, metrics)
-        return pd.DataFrame([{"target": t, **metrics[t]} for t in targets])
+        return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns="data", errors="ignore")
 
 
 def run(experiment: Experiment, progress: bool = True, resume: str = "auto", checkpoint_every: int | None = None, machine=None) -> Run:

@@ -37,30 +37,34 @@ class FeatureExtractor(
 ):
     """CLIP image encoder and BN neck, without classifier and diffusion model: all that a test needs.
 
-    architecture: the image tower's sizes, see `encoder.visual_architecture`."""
+    architecture: the image tower's sizes, see `encoder.visual_architecture`. resize: filter that brings
+    pictures to that size, "bicubic" or "bilinear"."""
 
-    def __init__(self, architecture: dict):
+    def __init__(self, architecture: dict, resize: str = "bicubic"):
         super().__init__()
+        if resize not in ("bicubic", "bilinear"):
+            raise ValueError(f"resize is {resize!r}; expected 'bicubic' or 'bilinear'.")
+        self.resize = resize
         self.visual = build_visual(architecture)
         self.neck = nn.BatchNorm1d(self.visual.output_dim)
         self.requires_grad_(False).eval()
 
     @classmethod
-    def from_reid(cls, reid: ReIDModel) -> "FeatureExtractor":
+    def from_reid(cls, reid: ReIDModel, resize: str = "bicubic") -> "FeatureExtractor":
         """A copy of a `ReIDModel`'s encoder and neck."""
-        extractor = cls(visual_architecture(reid.visual))
+        extractor = cls(visual_architecture(reid.visual), resize)
         state = {name: tensor for name, tensor in reid.state_dict().items() if not name.startswith("classifier.")}
         load_exactly(extractor, state, "the Re-ID model")
         return extractor
 
     @classmethod
     def from_run(cls, run) -> "FeatureExtractor":
-        """The encoder of an `experiment.Run`, trained here or converted."""
-        return cls.from_reid(run.model().reid)
+        """The encoder of an `experiment.Run`, trained here or converted, with the filter of its evaluation."""
+        return cls.from_reid(run.reid(), run.test_resize)
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, H, W] at the model's own size -> unit-length features, float32 [B, d]."""
-        return F.normalize(self.neck(self.visual(normalise(images))).float())
+        return F.normalize(self.neck(self.visual(normalise(images)).float()))
 
     @torch.no_grad()
     def features(self, images, batch: int = 256) -> Tensor:
@@ -68,13 +72,13 @@ class FeatureExtractor(
 
         An image is a path, a PIL image, a uint8 array [H, W, 3] or a uint8 tensor [3, H, W]; a batch
         has one dimension more. Folders are read in the order of their file names. Every image is
-        resized to the model's size (bicubic). Equal to `ReIDModel.features` on the same pixels."""
+        brought to the model's size by the filter `resize`. Equal to `ReIDModel.features` on the same pixels."""
         device, size = next(self.parameters()).device, tuple(self.visual.image_size)
         if isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[2:]) == size:
             _check_pixels(images, images.shape[1] == 3)
             chunks = (images[start : start + batch] for start in range(0, len(images), batch))
         else:
-            pictures = map(to_tensor, _pictures(images, size))
+            pictures = (to_tensor(_fit(picture, size, self.resize)) for picture in _pictures(images))
             chunks = (torch.stack(chunk) for chunk in iter(lambda: list(islice(pictures, batch)), []))
         parts = [self(chunk.to(device)).cpu() for chunk in chunks]
         if not parts:
@@ -111,7 +115,7 @@ class FeatureExtractor(
     def _save_pretrained(self, save_directory: Path) -> None:
         write_tensors(self.state_dict(), save_directory / "model.safetensors")
         with replacing(save_directory / "config.json") as temporary:
-            temporary.write_text(json.dumps({"architecture": visual_architecture(self.visual)}, indent=1))
+            temporary.write_text(json.dumps({"architecture": visual_architecture(self.visual), "resize": self.resize}, indent=1))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options) -> "FeatureExtractor":
@@ -147,11 +151,11 @@ class FeatureExtractor(
         return extractor.to(map_location)
 
 
-def _pictures(images, size: tuple[int, int]):
-    """uint8 arrays [3, H, W] of `size`, one for each image in `images`."""
+def _pictures(images):
+    """uint8 arrays [h, w, 3], one for each image in `images`."""
     if isinstance(images, (list, tuple)):
         for image in images:
-            yield from _pictures(image, size)
+            yield from _pictures(image)
     elif isinstance(images, (str, Path)):
         path = Path(images)
         if not path.exists():
@@ -159,16 +163,16 @@ def _pictures(images, size: tuple[int, int]):
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
         if not files:
             raise ValueError(f"{path} holds no image; expected files ending in {', '.join(PICTURES)}.")
-        yield from (_fit(np.asarray(open_image(file)), size) for file in files)
+        yield from (np.asarray(open_image(file)) for file in files)
     elif isinstance(images, Image.Image):
-        yield _fit(np.asarray(images.convert("RGB")), size)
+        yield np.asarray(images.convert("RGB"))
     elif isinstance(images, Tensor):
         _check_pixels(images, images.dim() in (3, 4) and images.shape[-3] == 3)
         array = images.cpu().numpy()
-        yield from (_fit(a.transpose(1, 2, 0), size) for a in array.reshape(-1, *array.shape[-3:]))
+        yield from array.reshape(-1, *array.shape[-3:]).transpose(0, 2, 3, 1)
     elif isinstance(images, np.ndarray):
         _check_pixels(images, images.ndim in (3, 4) and images.shape[-1] == 3)
-        yield from (_fit(a, size) for a in images.reshape(-1, *images.shape[-3:]))
+        yield from images.reshape(-1, *images.shape[-3:])
     else:
         kind = type(images).__name__
         raise TypeError(f"{kind} is no image; expected a path, a folder, a PIL image, a uint8 array or tensor, or a list of these.")
@@ -182,10 +186,10 @@ def _check_pixels(images, right_shape: bool) -> None:
         )
 
 
-def _fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _fit(image: np.ndarray, size: tuple[int, int], resize: str) -> np.ndarray:
     """uint8 [h, w, 3] -> [3, H, W] of `size`, resized as `data` resizes a file."""
     if image.shape[:2] != size:
-        image = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size[::-1], Image.Resampling.BICUBIC))
+        image = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size[::-1], Image.Resampling[resize.upper()]))
     return image.transpose(2, 0, 1)
 
 

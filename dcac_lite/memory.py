@@ -27,13 +27,12 @@ class PrototypeMemory(nn.Module):
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
         """L_pcl (Eq. 6): cross-entropy of z M^T / tau. z [B, d] L2-normalised, labels int64 [B]."""
         # a copy, because `update` changes the prototypes before autograd is done with them
-        return F.cross_entropy(z.float() @ self.prototypes.clone().t() / self.tau, labels)
+        return F.cross_entropy(z @ self.prototypes.clone().t() / self.tau, labels)
 
     @torch.no_grad()
     def update(self, z: Tensor, labels: Tensor) -> None:
         """Eq. 7, once per identity of the batch: M[y] <- gamma M[y] + (1 - gamma) z_hard, where z_hard
         is the feature least similar to its own prototype (the first of equals). No host synchronisation."""
-        z = z.float()
         similarity = (z * self.prototypes[labels]).sum(1)  # [B]
         lowest = torch.full_like(self.prototypes[:, 0], torch.inf).scatter_reduce(0, labels, similarity, "amin")
         rows = torch.arange(len(z), device=z.device)

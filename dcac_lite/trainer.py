@@ -13,6 +13,7 @@ from torch import Tensor
 from .augment import augment
 from .data import TrainingSet
 from .dcac import DCAC, gradient_norms
+from .device import AUTOCAST
 from .diffusion import StableDiffusion, sample_latents
 from .experiment import Experiment
 from .moments import cached_moments
@@ -133,7 +134,7 @@ class Trainer:
 
     def _prepare_unet(self, machine: Machine) -> None:
         unet = self.dcac.unet
-        low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.experiment.precision)
+        low = AUTOCAST[self.experiment.precision]
         for parameter in unet.parameters():
             # autocast would make this copy anew in every step; what learns stays float32
             if low is not None and not parameter.requires_grad and parameter.ndim > 1:
@@ -152,10 +153,16 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if reset_memory:
-            with self.accelerator.autocast():
-                features = torch.cat([self.dcac.reid.features(images) for images in self.data.parts])
-            self.dcac.memory.reset(features.to(self.device), self.data.labels.to(self.device))
+            self.dcac.memory.reset(self._features(), self.data.labels.to(self.device))
         return lr
+
+    def _features(self) -> Tensor:
+        """Features of all training images in order, [M, d]; each process computes an equal share of them."""
+        share = -(-len(self.data) // self.accelerator.num_processes)
+        rows = (self.accelerator.process_index * share + torch.arange(share)).clamp(max=len(self.data) - 1)
+        with self.accelerator.autocast():
+            own = torch.cat([self.dcac.reid.features(self.data.images(some)) for some in rows.split(256)])
+        return self.accelerator.gather(own.to(self.device))[: len(self.data)]
 
     def inputs(self, batches: Iterable[Tensor], first_step: int) -> Iterator[tuple[Tensor, ...]]:
         """The inputs of each batch of row numbers; the next one is fetched while one is used."""
@@ -197,7 +204,7 @@ class Trainer:
                 self.optimizer.step()
             features.append(z.detach())
             sums = {k: sums.get(k, 0) + v / parts for k, v in values.items()}
-        feature = F.normalize(torch.cat(features).float())
+        feature = F.normalize(torch.cat(features))
         labels = inputs[1][self.accelerator.process_index * share * parts :][: share * parts]
         self.dcac.memory.update(self.accelerator.gather(feature), self.accelerator.gather(labels))
         if processes > 1:

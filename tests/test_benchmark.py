@@ -104,6 +104,8 @@ def test_benchmark_writes_a_table(tmp_path, monkeypatch):
     assert measured[["ours", "unit", "device", "commit", "python", "load"]].notna().all(axis=None)
     pair = measured[measured["name"].isin(["training step", "training, data included", "data pipeline", "ranking, per query"])]
     assert len(pair) == 4 and (pair["ratio"] > 0).all()
+    work = measured.set_index("name")["ours"]
+    assert work["floating-point operations of a step"] > 0 and work["share of the matmul rate"] > 0
     assert "torch" in json.loads(measured["versions"].iloc[0])
     assert set(table["target"].dropna()) == {str(t) for t in TARGETS}
     assert table.loc[table["repeats"] == 0, "verdict"].str.startswith("not measured").all()

@@ -1,6 +1,7 @@
 """The explorers and the rank-list figure: what a reader sees after a move."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +35,8 @@ class Brightness:
 
 def grey(levels, pids, cameras) -> Split:
     images = np.stack([np.full((3, 8, 4), level, np.uint8) for level in levels])
-    return Split(images, np.array(pids), np.array(cameras), tuple(f"{k}.jpg" for k in range(len(levels))))
+    names = tuple(f"{k}.jpg" for k in range(len(levels)))
+    return Split(images, np.array(pids), np.array(cameras), names, tuple(map(Path, names)))
 
 
 QUERY = grey([0, 100], [7, 8], [1, 1])

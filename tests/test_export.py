@@ -52,7 +52,8 @@ def test_every_kind_of_input_gives_the_features_of_the_reid_model(reid, images, 
     assert torch.allclose(features.norm(dim=1), torch.ones(5))
 
 
-def test_other_sizes_are_resized_as_the_data_are(saved, tmp_path):
+@pytest.mark.parametrize("resize", ["bicubic", "bilinear"])
+def test_other_sizes_are_resized_as_in_the_evaluation(reid, resize, tmp_path):
     from dcac_lite.data import read_dataset
 
     rng = np.random.default_rng(0)
@@ -61,8 +62,9 @@ def test_other_sizes_are_resized_as_the_data_are(saved, tmp_path):
         for pid in (1, 2):
             for camera in (1, 2):
                 Image.fromarray(rng.integers(0, 256, (90, 41, 3), dtype=np.uint8)).save(tmp_path / "Own" / split / f"{pid:04d}_c{camera}s1_000001_00.jpg")
-    extractor = FeatureExtractor.from_pretrained(saved)
-    query = read_dataset(tmp_path / "Own", (64, 32)).query
+    FeatureExtractor.from_reid(reid, resize).save_pretrained(tmp_path / "encoder")
+    extractor = FeatureExtractor.from_pretrained(tmp_path / "encoder")
+    query = read_dataset(tmp_path / "Own", (64, 32), test_resize=resize).query
     assert torch.equal(extractor.features(np.asarray(query.images).transpose(0, 2, 3, 1)), extractor.features(tmp_path / "Own" / "query"))
 
 
@@ -98,7 +100,7 @@ def test_a_run_is_exported_by_one_command(smoke_data, tmp_path, capsys):
     main([str(finished.folder), str(tmp_path / "out"), "--onnx"])
     assert "differs from torch by at most" in capsys.readouterr().out
     images = torch.from_numpy(smoke_data.parts[0][:3].copy())
-    assert torch.equal(FeatureExtractor.from_pretrained(tmp_path / "out").features(images), finished.model().reid.features(images))
+    assert torch.equal(FeatureExtractor.from_pretrained(tmp_path / "out").features(images), finished.reid().features(images))
     with pytest.raises(SystemExit, match="config.json"):
         main([str(tmp_path / "nothing"), str(tmp_path / "out2")])
     assert not (tmp_path / "out2").exists()

@@ -1,6 +1,7 @@
 """Runs: deterministic, resumable to the last bit, trained once, and clear about what is wrong."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dcac_lite import Experiment, checkpoints, run, training
+from dcac_lite import Experiment, checkpoints, load_domain, run, training
+from dcac_lite.datasets import FOLDERS
 from dcac_lite.experiment import Run
 from dcac_lite.paths import runs_root
 from dcac_lite.sampling import epoch_batches, pk_batches
@@ -87,10 +89,33 @@ def test_run_is_found_again_and_measures_only_what_is_asked():
     assert again.evaluate("D").equals(Run(first.folder).evaluate("D"))  # to the last digit
 
 
+def test_targets_are_measured_again_when_their_files_change(smoke_data, tmp_path):
+    result, D = run(SMOKE, progress=False), load_domain("D", "smoke")
+    mine = tmp_path / "mine"
+    for split, folder in FOLDERS.items():
+        (mine / folder).mkdir(parents=True)
+        for name in getattr(D, split).names:
+            shutil.copy(D.root / folder / name, mine / folder / name)
+    before = result.evaluate(mine)
+    assert before["mAP"][0] == result.evaluate("D")["mAP"][0] and before["target"][0] == str(mine)
+    (mine / "query" / D.query.names[0]).unlink()
+    after = result.evaluate(mine)
+    assert after["queries"][0] == before["queries"][0] - 1
+
+
+def test_a_run_is_evaluated_without_its_training_data_and_stable_diffusion(tmp_path, monkeypatch):
+    finished, expected = run(SMOKE, progress=False), run(SMOKE, progress=False).model().reid.state_dict()
+    shutil.copytree(finished.folder, tmp_path / "run")
+    monkeypatch.setattr("dcac_lite.training.load_stable_diffusion", None)
+    monkeypatch.setenv("DCAC_DATA", str(tmp_path / "nothing"))
+    assert same(Run(tmp_path / "run").reid().state_dict(), expected)
+
+
 def test_two_processes_train_once(tmp_path):
     log = tmp_path / "log"
     code = f"""
-from dcac_lite import Experiment, checkpoints, run, training
+from dcac_lite import Experiment, checkpoints, load_domain, run, training
+from dcac_lite.datasets import FOLDERS
 train = training.train
 def logged(*arguments, **options):
     open({str(log)!r}, "a").write("trained\\n")
