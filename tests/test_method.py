@@ -90,7 +90,10 @@ def test_what_the_baseline_trains():
     reid = ReIDModel(load_clip_visual(LITE.clip, LITE.image_size), 10)
     still = {name for name, p in reid.named_parameters() if not p.requires_grad}
     assert still == {"visual.conv1.weight", "neck.bias"}
-    assert reid.classifier.bias is None and reid.classifier.weight.std() < 0.002
+    assert reid.classifier.bias is None
+    w = ReIDModel(reid.visual, 2000).classifier.weight.detach()  # N(0, 0.001), in a size that tells
+    assert abs(w.mean()) < 2e-5 and abs(w.std() - 0.001) < 2e-5
+    assert abs((w.abs() < 0.001).float().mean() - 0.6827) < 0.01
 
 
 def test_features_are_unit_length_and_leave_the_model_alone():
