@@ -1,16 +1,18 @@
 """One training step against the official computation written out in plain torch, and the rest of the recipe."""
 
-import math
 import random
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from official_step import awaken, learnable_parts, official_neck, official_prototypes, official_step
 
-from dcac_lite import DCAC, Experiment, PrototypeMemory, ReIDModel, adapt, make_condition
+from dcac_lite import DCAC, SCHEMES, Experiment, PrototypeMemory, ReIDModel, adapt, make_condition
 from dcac_lite.adaptation import add_stray_biases
-from dcac_lite.augment import normalise, random_crop, random_erasing
+from dcac_lite.augment import random_crop, random_erasing
 from dcac_lite.diffusion import load_stable_diffusion, sample_latents, use_one_token_attention
 from dcac_lite.recipes import RECIPES
 from dcac_lite.sampling import pk_batches
@@ -19,6 +21,7 @@ from dcac_lite.trainer import lr_factor, step_inputs
 from dcac_lite.training import build
 
 IDENTITIES, BATCH, TAU_C, TAU, GAMMA = 6, 16, 0.6, 0.01, 0.2
+ROUNDING = 1e-6  # gradients of what learns are above it, those that are truly zero below
 
 
 def small_visual():
@@ -30,62 +33,14 @@ def small_visual():
     )
 
 
-def official_vit(w: dict, x):
-    """f = ViT(image): patches, class token, positions, ln_pre, blocks, ln_post on all tokens, projection, class token."""
-
-    def norm(h, name):
-        return F.layer_norm(h, h.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"])
-
-    patches = F.conv2d(x, w["conv1.weight"], stride=16).flatten(2).transpose(1, 2)
-    h = torch.cat([w["class_embedding"].expand(len(x), 1, -1), patches], 1) + w["positional_embedding"]
-    h = norm(h, "ln_pre")
-    for k in range(12):
-        block = f"transformer.resblocks.{k}"
-        a = norm(h, f"{block}.ln_1") @ w[f"{block}.attn.in_proj_weight"].t() + w[f"{block}.attn.in_proj_bias"]
-        q, k_, v = (t.unflatten(-1, (2, 16)).transpose(1, 2) for t in a.chunk(3, -1))
-        a = ((q @ k_.transpose(-1, -2) / math.sqrt(16)).softmax(-1) @ v).transpose(1, 2).flatten(2)
-        h = h + a @ w[f"{block}.attn.out_proj.weight"].t() + w[f"{block}.attn.out_proj.bias"]
-        m = norm(h, f"{block}.ln_2") @ w[f"{block}.mlp.c_fc.weight"].t() + w[f"{block}.mlp.c_fc.bias"]
-        m = m * torch.sigmoid(1.702 * m)
-        h = h + m @ w[f"{block}.mlp.c_proj.weight"].t() + w[f"{block}.mlp.c_proj.bias"]
-    return (norm(h, "ln_post") @ w["proj"])[:, 0]
-
-
-def official_step(visual, fc, bn, prompts, memory, unet, x, labels, latents, noise, timesteps):
-    """Section by section what the published code computes; returns losses and updates bn and memory."""
-    f = official_vit(dict(visual.named_parameters()), x)
-    logits = bn(f) @ fc.t()
-    z = bn(f)  # a second time, so the running statistics move twice
-    feature = z / z.norm(dim=1, keepdim=True)
-    condition = torch.softmax(logits / TAU_C, 1) @ prompts
-    beta = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
-    abar = torch.cumprod(1 - beta, 0)[timesteps].view(-1, 1, 1, 1)
-    predicted = unet(abar.sqrt() * latents + (1 - abar).sqrt() * noise, timesteps, condition[:, None]).sample
-    dif = ((predicted - noise) ** 2).mean()
-    smooth = torch.full_like(logits, 0.1 / IDENTITIES).scatter(1, labels[:, None], 0.9 + 0.1 / IDENTITIES)
-    ce = -(smooth * logits.log_softmax(1)).sum(1).mean()
-    pcl = F.cross_entropy(feature @ memory.clone().t() / TAU, labels)
-    with torch.no_grad():
-        for y in set(labels.tolist()):
-            own = feature[labels == y]
-            hardest = own[(own @ memory[y]).argmin()]
-            row = GAMMA * memory[y] + (1 - GAMMA) * hardest
-            memory[y] = row / row.norm()
-    return {"id": ce, "pcl": pcl, "dif": dif, "total": dif + ce + pcl}
-
-
 @pytest.fixture(scope="module")
 def both():
     """Our step and the official one from the same weights and the same draws: losses and gradients."""
     torch.manual_seed(0)
     parts = load_stable_diffusion(LITE.stable_diffusion, LITE.diffusion_size)
     unet = adapt(parts.unet, "lora", 4)
-    for name, p in unet.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(p, std=0.05)
     reid = ReIDModel(small_visual(), IDENTITIES).train()
-    torch.nn.init.normal_(reid.classifier.weight, std=0.3)
-    torch.nn.init.normal_(reid.neck.weight, 1.0, 0.2)
+    awaken(reid, unet)
     memory = PrototypeMemory(IDENTITIES, 24, TAU, GAMMA)
     memory.reset(torch.randn(2 * IDENTITIES, 24), torch.arange(2 * IDENTITIES) % IDENTITIES)
     condition = make_condition("correlation-aware", IDENTITIES, 24, parts.unet.config.cross_attention_dim, TAU_C)
@@ -95,14 +50,13 @@ def both():
     moments, sampling = torch.randn(BATCH, 8, 8, 8), torch.randn(BATCH, 4, 8, 8)
     timesteps = torch.randint(1000, (BATCH,))
 
-    bn = torch.nn.BatchNorm1d(24)
-    bn.weight.data.copy_(reid.neck.weight.data)
+    bn = official_neck(reid.neck)
     official_memory = memory.prototypes.clone()
     learning = {name: p for name, p in dcac.named_parameters() if p.requires_grad and not name.startswith("reid.neck")}
     mean, logvar = moments.chunk(2, 1)
     theirs = official_step(
         reid.visual, reid.classifier.weight, bn, condition.prompts, official_memory, unet, x, labels,
-        (mean + torch.exp(0.5 * logvar) * sampling) * 0.18215, noise, timesteps,
+        (mean + torch.exp(0.5 * logvar) * sampling) * 0.18215, noise, timesteps, TAU_C, TAU, GAMMA,
     )  # fmt: skip
     their_gradients = dict(zip(learning, torch.autograd.grad(theirs["total"], learning.values(), retain_graph=True, allow_unused=True)))
     their_gradients["reid.neck.weight"] = torch.autograd.grad(theirs["total"], bn.weight)[0]
@@ -123,15 +77,21 @@ def test_losses_are_the_official_ones(both):
 def test_gradients_are_the_official_ones(both):
     dcac, _, _, gradients, *_ = both
     parameters = dict(dcac.named_parameters())
-    compared = 0
+    compared = []
     for name, expected in gradients.items():
         if "attn2.to_q" in name or "attn2.to_k" in name:  # one token: nothing to learn there, and exactly nothing in ours
             assert parameters[name].grad is None and (expected is None or expected.abs().max() < 1e-6)
             continue
-        # the true gradient of ln_post's bias and of the key biases is zero: what is left is rounding
-        assert (parameters[name].grad - expected).abs().max() < 2e-4 * expected.abs().max() + 5e-6, name
-        compared += 1
-    assert compared > 100 and parameters["reid.visual.conv1.weight"].grad is None
+        for part, (ours, theirs) in learnable_parts(name, parameters[name].grad, expected).items():
+            assert theirs.norm() > ROUNDING and (ours - theirs).norm() < 1e-3 * theirs.norm(), part
+            compared.append(part)
+    zero = [p.grad.chunk(3)[1] for n, p in parameters.items() if n.endswith("in_proj_bias")] + [dcac.reid.visual.ln_post.bias.grad]
+    assert len(zero) == 13 and max(g.abs().max() for g in zero) < 5e-6  # truly zero: the keys' biases and ln_post's
+    assert parameters["reid.visual.conv1.weight"].grad is None
+    for kind in ("reid.visual.proj", "reid.visual.class_embedding", "reid.classifier.weight", "reid.neck.weight", "condition.prompts"):
+        assert kind in compared
+    a, b, v = (sum(kind in n for n in compared) for kind in ("lora_A", "lora_B", "attn2.to_v.lora_A"))
+    assert a == b == 7 * v > 0  # of each block's nine layers all but two
 
 
 def test_state_moves_as_the_official_one(both):
@@ -140,6 +100,141 @@ def test_state_moves_as_the_official_one(both):
     assert torch.allclose(dcac.reid.neck.running_var, bn.running_var, atol=1e-5)
     assert torch.allclose(dcac.memory.prototypes, memory, atol=1e-5)
     assert not torch.allclose(memory, F.normalize(torch.ones_like(memory)))
+
+
+def test_one_token_teaches_nothing_before_the_values(both):
+    """Queries and keys of the cross-attention, and the norm before them, in a U-Net that learns in full."""
+    dcac, *_ = both
+    torch.manual_seed(2)
+    unet = adapt(load_stable_diffusion(LITE.stable_diffusion, LITE.diffusion_size).unet, "full")
+    condition = dcac.condition.prompts[:4, None].detach()
+    x, timesteps = torch.randn(4, 4, 8, 8), torch.randint(1000, (4,))
+
+    def gradients():
+        unet.zero_grad()
+        unet(x, timesteps, condition).sample.square().mean().backward()
+        return {n: 0.0 if p.grad is None else float(p.grad.norm()) for n, p in unet.named_parameters() if "transformer_blocks" in n}
+
+    full = gradients()
+    use_one_token_attention(unet)
+    short = gradients()
+    silent = {n for n in full if "attn2.to_q" in n or "attn2.to_k" in n or "norm2" in n}
+    assert len(silent) == 4 * sum("attn2.to_v.weight" in n for n in full) > 0
+    assert max(full[n] for n in silent) < ROUNDING and max(short[n] for n in silent) == 0
+    assert min(min(full[n], short[n]) for n in full.keys() - silent if "attn1.to_k" not in n) > ROUNDING
+
+
+# ---------------------------------------------------------------- what the diffusion loss sends back
+
+
+def backward_by_formula(scheme, module, logits, z, labels, g):
+    """From g = dL/dc to dL/dlogits and dL/dz of a conditioning scheme, as one derives it on paper."""
+
+    def through_norm(norm, x, g):
+        deviation = (x.var(0, unbiased=False) + norm.eps).sqrt()
+        normal, g = (x - x.mean(0)) / deviation, g * norm.weight
+        return (g - g.mean(0) - normal * (g * normal).mean(0)) / deviation, normal * norm.weight + norm.bias
+
+    def through_silu(x, g):
+        s = x.sigmoid()
+        return g * s * (1 + x * (1 - s))
+
+    nothing = torch.zeros_like(logits), torch.zeros_like(z)
+    if scheme == "class-wise-rescaled":
+        return nothing
+    if scheme == "instance-wise":
+        length = z.norm(dim=1, keepdim=True)
+        back = g @ module.projection.t()
+        return nothing[0], (back - z * (z * back).sum(1, keepdim=True) / length**2) / length
+    p = (logits / TAU_C).exp() / (logits / TAU_C).exp().sum(1, keepdim=True)
+    c = p @ module.prompts
+    if scheme == "non-linearity":
+        g = through_silu(c, g)
+    elif scheme == "batch-norm":
+        g, _ = through_norm(module.after, c, g)
+    elif scheme == "condition-net":
+        first, _, narrow, second, _, wide = module.after
+        _, a = through_norm(first, c, g)
+        b = F.silu(a) @ narrow.weight.t()
+        _, d = through_norm(second, b, b)
+        g, _ = through_norm(second, b, through_silu(d, g @ wide.weight))
+        g, _ = through_norm(first, c, through_silu(a, g @ narrow.weight))
+    each = g @ module.prompts.t()  # dL/dp_j, had every probability a place in c
+    if scheme == "class-wise":
+        each = each * F.one_hot(labels, IDENTITIES)
+    return p * (each - (p * each).sum(1, keepdim=True)) / TAU_C, nothing[1]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_diffusion_loss_teaches_the_encoder_what_the_scheme_lets_through(both, scheme):
+    trained = both[0]
+    torch.manual_seed(4)
+    condition = make_condition(scheme, IDENTITIES, 24, trained.condition.prompts.shape[1], TAU_C)
+    dcac = DCAC(trained.reid, trained.memory, condition, trained.unet, trained.scheduler)
+    seen = {}
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, output, name=name: seen.update({name: output}))
+        for name, module in (("logits", dcac.reid.classifier), ("c", condition))
+    ]
+    labels, latents, noise = torch.arange(BATCH) % IDENTITIES, *torch.randn(2, BATCH, 4, 8, 8)
+    losses, z = dcac(torch.randn(BATCH, 3, 64, 32), labels, latents, noise, torch.randint(1000, (BATCH,)))
+    for hook in hooks:
+        hook.remove()
+    wanted = {"c": seen["c"], "logits": seen["logits"], "z": z, "proj": dcac.reid.visual.proj, "class": dcac.reid.visual.class_embedding}
+    found = torch.autograd.grad(losses["dif"], wanted.values(), allow_unused=True)
+    found = {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(wanted.items(), found)}
+    with torch.no_grad():
+        to_logits, to_z = backward_by_formula(scheme, condition, seen["logits"], z, labels, found["c"])
+    to_z = to_z + to_logits @ dcac.reid.classifier.weight
+    assert found["c"].norm() > ROUNDING
+    for name, expected in (("logits", to_logits), ("z", to_z)):
+        assert (found[name] - expected).norm() <= 1e-3 * expected.norm(), name
+    silent = scheme == "class-wise-rescaled"
+    assert to_logits.norm() == 0 if silent or scheme == "instance-wise" else to_logits.norm() > ROUNDING
+    for name in ("z", "proj", "class"):
+        assert found[name].norm() == 0 if silent else found[name].norm() > ROUNDING, name
+
+
+# ---------------------------------------------------------------- low precision
+
+
+class Exact(torch.nn.Module):
+    """An image tower whose features are the pixels, the same numbers in bfloat16 and in float32."""
+
+    output_dim = 24
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.same = torch.nn.Conv2d(3, 1, 1), torch.nn.Parameter(torch.eye(24))
+
+    def forward(self, x):
+        return x.flatten(1) @ self.same
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_is_behind_a_temperature_stays_float32_under_autocast(scheme):
+    torch.manual_seed(0)
+    reid = ReIDModel(Exact(), IDENTITIES).train()
+    torch.nn.init.normal_(reid.classifier.weight, std=0.3)
+    memory = PrototypeMemory(IDENTITIES, 24, TAU)
+    memory.reset(torch.randn(2 * IDENTITIES, 24), torch.arange(2 * IDENTITIES) % IDENTITIES)
+    contexts = []
+
+    def unet(x, timesteps, encoder_hidden_states):
+        contexts.append(encoder_hidden_states)
+        return SimpleNamespace(sample=x)
+
+    dcac = DCAC(reid, memory, make_condition(scheme, IDENTITIES, 24, 16, TAU_C), unet, SimpleNamespace(add_noise=lambda x, *_: x))
+    x, latents = torch.randn(BATCH, 3, 8, 1).bfloat16().float(), torch.randn(BATCH, 4, 8, 8)
+    made = []
+    for autocast in (nullcontext(), torch.autocast("cpu", torch.bfloat16)):
+        with autocast:
+            assert torch.equal(reid.visual(x).float(), x.flatten(1))
+            losses, z = dcac(x, torch.arange(BATCH) % IDENTITIES, latents, latents, torch.zeros(BATCH, dtype=torch.int64))
+        made.append(losses | {"condition": contexts.pop(), "z": z})
+    full, low = made
+    for name, expected in full.items():
+        assert low[name].dtype == torch.float32 and torch.allclose(low[name], expected, rtol=1e-5, atol=1e-5), name
 
 
 # ---------------------------------------------------------------- the rest of the recipe
@@ -153,11 +248,7 @@ def test_prototypes_start_as_normalised_means_of_test_features():
     labels = torch.arange(12) % 4
     memory = PrototypeMemory(4, 24, TAU)
     memory.reset(reid.train().features(images), labels)
-    with torch.no_grad():
-        f = reid.visual(normalise(images))
-        neck = (f - reid.neck.running_mean) / (reid.neck.running_var + 1e-5).sqrt() * reid.neck.weight
-        means = torch.stack([F.normalize(neck)[labels == y].mean(0) for y in range(4)])
-    assert torch.allclose(memory.prototypes, F.normalize(means), atol=1e-5)
+    assert torch.allclose(memory.prototypes, official_prototypes(reid.visual, reid.neck, images, labels), atol=1e-5)
 
 
 def test_padding_is_black_and_erasing_is_light_grey():
