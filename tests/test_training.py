@@ -16,7 +16,6 @@ from dcac_lite import Experiment, checkpoints, load_domain, run, training
 from dcac_lite.datasets import FOLDERS
 from dcac_lite.experiment import Run
 from dcac_lite.paths import runs_root
-from dcac_lite.sampling import epoch_batches, pk_batches
 
 SMOKE = Experiment(tier="smoke", sources="MA", conditioning="correlation-aware", seed=5)
 
@@ -192,29 +191,3 @@ def test_a_baseline_does_not_depend_on_diffusion_options():
 def test_full_tier_follows_the_paper():
     e = Experiment(tier="full", sources="MS").resolved()
     assert (e.rank, e.tau_c, e.lambda_, e.epochs, e.lr, e.tau) == (32, 1.0, 1.0, 60, 5e-6, 0.01)
-
-
-# ---------------------------------------------------------------- PK sampling
-
-
-def test_batches_are_p_identities_of_k_images():
-    labels = torch.arange(20).repeat_interleave(torch.tensor([3, 4, 9, 12] * 5))
-    batches = pk_batches(labels, 16, 4, seed=0, epoch=1)
-    assert batches.shape[1] == 64
-    seen = []
-    for batch in batches:
-        groups = labels[batch].view(16, 4)
-        assert (groups == groups[:, :1]).all() and len(set(groups[:, 0].tolist())) == 16
-        seen += [row for row in batch.tolist() if (labels == labels[row]).sum() >= 4]
-    assert len(seen) == len(set(seen))  # no repeats except for identities with fewer than K images
-    assert torch.equal(batches, pk_batches(labels, 16, 4, 0, 1)) and not torch.equal(batches, pk_batches(labels, 16, 4, 0, 2))
-
-
-def test_fixed_number_of_iterations():
-    labels = torch.arange(16).repeat_interleave(8)
-    assert [len(epoch_batches(labels, 16, 4, 0, 1, n)) for n in (None, 1, 2, 7)] == [2, 1, 2, 7]
-
-
-def test_too_few_identities_is_said():
-    with pytest.raises(ValueError, match="16 identities.* has 3"):
-        pk_batches(torch.tensor([0, 1, 2]), 16, 4, 0, 1)
