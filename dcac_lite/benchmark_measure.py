@@ -240,6 +240,8 @@ def measure_training(parts: list[str], size: str, batch: int, device, repeats: i
             if "step" in parts:
                 del setup
                 gc.collect()  # its models would leave less memory for the next ones
+                if device.type == "cuda":
+                    torch.cuda.empty_cache()
                 peaks = [[alone(training_memory, size, batch, device.type, folder, plainly)] for plainly in (False, True)]
                 rows.append(row("step", "peak memory of training", "GB", *peaks))
             return rows

@@ -53,13 +53,14 @@ class DCAC(nn.Module):
         return losses, z
 
 
-def gradient_norms(losses: dict[str, Tensor], z: Tensor) -> dict[str, float]:
+def gradient_norms(losses: dict[str, Tensor], z: Tensor, scale: float = 1.0) -> dict[str, float]:
     """Frobenius norms of the gradients that reach the encoder's output z: `reid` of L_ReID and `dif`
     of L_dif, without lambda. What a scheme sends back is `dif`; what it means to the encoder is
-    lambda * dif / reid, the ratio that a choice of lambda should be quoted with. Call before `backward`."""
+    lambda * dif / reid, the ratio that a choice of lambda should be quoted with. Call before `backward`.
+    scale: a gradient scaler's, without which the U-Net's gradients vanish in float16."""
 
     def norm(loss: Tensor) -> float:
-        (gradient,) = torch.autograd.grad(loss, z, retain_graph=True, allow_unused=True)
-        return 0.0 if gradient is None else float(gradient.float().norm())
+        (gradient,) = torch.autograd.grad(loss * scale, z, retain_graph=True, allow_unused=True)
+        return 0.0 if gradient is None else float(gradient.float().norm()) / scale
 
     return {"reid": norm(losses["id"] + losses["pcl"]), "dif": norm(losses["dif"])}

@@ -230,8 +230,16 @@ TRAPS: tuple[Difference, ...] = (
         "The condition enters by cross-attention.",
         "A single context token: the softmax over one key is 1, so each position gets the same vector. Queries, keys and their adapters get no gradient.",
         "397,824 of the 2,492,928 adapter parameters (16 %) can never learn. A map of where the condition attends would be flat.",
-        "The same function without computing queries and keys.",
+        "The same function without computing queries and keys, which stay as they are; the official code's weight decay shrinks them, to no effect.",
         ("diffusion.OneTokenAttention",),
+    ),
+    Difference(
+        "Other probabilities", "condition", "Eq. 12",
+        "The classifier's probabilities weight the prompts.",
+        "A setting takes the similarities to the prototypes in their place (a softmax with temperature 0.01), or the average of both.",
+        "No table uses it. In float32 its backward pass fails, because the memory has changed by then.",
+        "Left out.",
+        ("conditioning.CorrelationAware",),
     ),
     Difference(
         "The neck runs twice", "loss", "Sec. 4.1",
@@ -255,7 +263,7 @@ TRAPS: tuple[Difference, ...] = (
         "The sampler stops as soon as fewer than 16 identities have a group of four left, and drops theirs; at the end these are the "
         "identities with most pictures. Its length says more than it yields.",
         "Measured with 751 identities and 13,248 pictures: 188 to 190 batches an epoch, where the pictures would fill 207.",
-        "The same sampler, since the number of steps is part of the recipe.",
+        "The same sampler, since the number of steps is part of the recipe. Fewer than 16 identities are refused, where the official sampler yields nothing.",
         ("sampling.pk_batches",),
     ),
     Difference(

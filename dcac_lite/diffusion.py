@@ -180,6 +180,13 @@ def use_one_token_attention(unet: torch.nn.Module) -> torch.nn.Module:
     return unet
 
 
+def idle_parameters(unet: torch.nn.Module) -> list[str]:
+    """Names of the U-Net's parameters that one context token leaves without any effect: queries, keys
+    and the norm before them, adapters included."""
+    idle = re.compile(r"\.attn2\.to_[qk]\.|\.transformer_blocks\.\d+\.norm2\.")
+    return [name for name, _ in unet.named_parameters() if idle.search(name)]
+
+
 def denoising_loss(
     unet: torch.nn.Module, scheduler, latents: Tensor, noise: Tensor, timesteps: Tensor, context: Tensor
 ) -> Tensor:

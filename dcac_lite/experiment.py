@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -249,7 +250,8 @@ def run(experiment: Experiment, progress: bool = True, resume: str = "auto", che
     folder = runs_root() / experiment.tier / _key(experiment, TIERS[experiment.tier], data.fingerprint)
     folder.mkdir(parents=True, exist_ok=True)
     # one of several processes under `accelerate launch` or `torchrun`, else alone
-    state = PartialState(cpu=not torch.accelerator.is_available())
+    # without end, since one process may wait for another job's run, or decode images while the others wait for it
+    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=30))
     with FileLock(folder / "lock") if state.is_main_process else nullcontext():
         state.wait_for_everyone()  # another job may have finished the run while this one waited
         if not (folder / "complete").exists():

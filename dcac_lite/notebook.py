@@ -145,6 +145,7 @@ def _prepare_session() -> None:
 
     import matplotlib.pyplot as plt
     import seaborn as sns
+    import torch
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -153,6 +154,7 @@ def _prepare_session() -> None:
         library.disable_progress_bar()
     logging.getLogger("open_clip").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    torch.backends.cudnn.allow_tf32 = False  # a GPU would round convolutions to ten bits, and chapters assert equalities
     sns.set_theme(context="notebook", style="whitegrid")
     plt.rcParams |= {"figure.dpi": 96, "axes.titlesize": 11, "axes.titleweight": "bold", "svg.hashsalt": "dcac-lite"}
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .augment import normalise
+from .captions import load_text_encoder
 from .diffusion import denoising_loss, sample_latents, to_diffusion_input, vae_moments
 from .renderer import HEIGHT, WIDTH
 from .worlds import caption_words, web_sample
@@ -209,18 +210,6 @@ def save_text_encoder(clip_folder: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder / "tokenizer")
 
 
-@torch.no_grad()
-def encode_captions(folder: Path, captions: list[str]) -> Tensor:
-    """Token states of captions under the SD text encoder, float32 [N, 24, 64]."""
-    from transformers import AutoTokenizer, CLIPTextModel
-
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder").eval()
-    options = {"padding": "max_length", "max_length": CONTEXT_LENGTH, "truncation": True, "return_tensors": "pt"}
-    ids = tokenizer(captions, **options).input_ids
-    return torch.cat([text_encoder(part).last_hidden_state for part in ids.split(512)])
-
-
 def train_unet(folder: Path, recipe: Recipe, images: Tensor, captions: list[str]) -> list[dict]:
     """UNet2DConditionModel on 8 x 8 latents, cross-attention on the caption's tokens; one caption in
     ten is left empty so that classifier-free guidance works. Completes a diffusers pipeline folder."""
@@ -228,7 +217,7 @@ def train_unet(folder: Path, recipe: Recipe, images: Tensor, captions: list[str]
 
     vae = AutoencoderKL.from_pretrained(folder / "vae").eval()
     moments = torch.stack([vae_moments(vae, images, IMAGE_SIZE), vae_moments(vae, images.flip(-1), IMAGE_SIZE)])
-    context = encode_captions(folder, [*captions, ""])
+    context = load_text_encoder(folder)([*captions, ""])
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1)
     torch.manual_seed(recipe.seed + 2)
     unet = UNet2DConditionModel(

@@ -7,6 +7,7 @@ out says nothing about the method; that it comes out says that the real thing wi
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ SMALL_UNET = {
     "attention_head_dim": 4, "cross_attention_dim": 64,
 }  # fmt: skip
 SMALL_VAE = SD15_VAE | {"block_out_channels": [16, 16, 32, 32], "layers_per_block": 1, "norm_num_groups": 8}
+SD15_TEXT = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12, "projection_dim": 768}
 SMALL_VISION = {"image_size": 224, "patch_size": 16, "width": 64, "layers": 3, "head_width": 32}
 
 
@@ -30,7 +32,8 @@ def prepare(size: str = "small") -> Path:
     size: "small", or "full" for the real architectures. Random weights, always the same ones."""
     folder = runs_root() / REHEARSAL_FOLDER
     stamp = folder / "prepared.json"
-    state = {"size": size, "data": (PACKAGE / "rehearsal_data.py").stat().st_size}
+    code = b"".join((PACKAGE / name).read_bytes() for name in ("rehearsal.py", "rehearsal_data.py"))
+    state = {"size": size, "code": hashlib.sha256(code).hexdigest()}
     if stamp.exists() and json.loads(stamp.read_text()) == state:
         return folder
     from .rehearsal_data import write_tiny_datasets
@@ -68,12 +71,17 @@ def _write_stable_diffusion(folder: Path, size: str) -> None:
     """A diffusers folder; the U-Net in its `non_ema` variant, which the full tier takes."""
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
     unet, vae = (SD15_UNET, SD15_VAE) if size == "full" else (SMALL_UNET, SMALL_VAE)
     UNet2DConditionModel(**unet).save_pretrained(folder / "unet", variant="non_ema")
     AutoencoderKL(**vae).save_pretrained(folder / "vae")
     sd15_schedule().save_pretrained(folder / "scheduler")
+    lite = LITE_WEIGHTS / "stable-diffusion"
+    text = json.loads((lite / "text_encoder" / "config.json").read_text()) | (SD15_TEXT if size == "full" else {})
+    CLIPTextModel(CLIPTextConfig(**text)).save_pretrained(folder / "text_encoder")
+    shutil.copytree(lite / "tokenizer", folder / "tokenizer")
 
 
 def main() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from .augment import augment
 from .data import TrainingSet
 from .dcac import DCAC, gradient_norms
 from .device import AUTOCAST
-from .diffusion import StableDiffusion, sample_latents
+from .diffusion import StableDiffusion, idle_parameters, sample_latents
 from .experiment import Experiment
 from .moments import cached_moments
 from .recipes import RECIPES
@@ -101,8 +102,8 @@ class Trainer:
         from accelerate.state import AcceleratorState
 
         AcceleratorState._reset_state()  # an earlier run of this process may have used another precision
-        # queries and keys of a one-token cross-attention never get a gradient; buffers are equal by construction
-        spread = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
+        # buffers come from the same numbers in every process, so they are equal but for rounding
+        spread = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         self.accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(), mixed_precision=experiment.precision, kwargs_handlers=[spread],
             gradient_accumulation_steps=experiment.accumulation, log_with=machine.tracker, project_dir=folder,
@@ -124,8 +125,12 @@ class Trainer:
                 self.moments = cached_moments(parts, data, progress)
             self.scaling = parts.vae.config.scaling_factor
             self._prepare_unet(machine)
+            idle = [f"unet.{name}" for name in idle_parameters(dcac.unet)]
+            # else every backward pass would look for them and wait for the device
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(dcac, idle)
         if machine.compile:
-            dcac.reid.visual.compile()
+            dcac.reid.visual.compile(dynamic=False)  # training, a batch of the prototypes' and the rest: three sizes
+            torch._functorch.config.donated_buffer = False  # `gradient_norms` goes backward twice
         learning = [p for p in dcac.parameters() if p.requires_grad]
         weight_decay = TIERS[experiment.tier].weight_decay
         optimizer = torch.optim.Adam(learning, lr=experiment.lr, weight_decay=weight_decay, fused=True)
@@ -135,9 +140,9 @@ class Trainer:
     def _prepare_unet(self, machine: Machine) -> None:
         unet = self.dcac.unet
         low = AUTOCAST[self.experiment.precision]
-        for parameter in unet.parameters():
-            # autocast would make this copy anew in every step; what learns stays float32
-            if low is not None and not parameter.requires_grad and parameter.ndim > 1:
+        for layer in (m for m in unet.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and low is not None):
+            for parameter in (p for p in layer.parameters() if not p.requires_grad):
+                # autocast would make this copy anew in every step; what learns stays float32
                 parameter.data = parameter.data.to(low)
         if self.device.type == "cuda" and machine.channels_last:
             unet.to(memory_format=torch.channels_last)
@@ -198,7 +203,7 @@ class Trainer:
                 losses, z = self._forward(*(t[first : first + share] for t in inputs))
                 values = {k: v.detach() for k, v in losses.items()}
                 if measure and "dif" in losses:
-                    norms = gradient_norms(losses, z)
+                    norms = gradient_norms(losses, z, self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0)
                     values |= {f"gradient_{k}": torch.tensor(v**2, device=self.device) for k, v in norms.items()}
                 self.accelerator.backward(losses["total"])
                 self.optimizer.step()
@@ -208,6 +213,6 @@ class Trainer:
         labels = inputs[1][self.accelerator.process_index * share * parts :][: share * parts]
         self.dcac.memory.update(self.accelerator.gather(feature), self.accelerator.gather(labels))
         if processes > 1:
-            sums = self.accelerator.reduce(sums, "mean")
+            sums = dict(zip(sums, self.accelerator.reduce(torch.stack(list(sums.values())), "mean")))
         # the gradient of a mean over equal shares, from the squared norms of the shares' own gradients
         return {k: (v / (processes * parts)).sqrt() if k.startswith("gradient_") else v for k, v in sums.items()}

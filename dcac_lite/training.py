@@ -77,7 +77,7 @@ def train(
 
     A checkpoint is written after every epoch, and every `checkpoint_every` steps if given. `resume`:
     "auto" takes up the newest if there is one, to the same weights bit by bit on a CPU; "required"
-    raises FileNotFoundError if there is none; "never" starts over.
+    raises FileNotFoundError if there is none; "never" deletes what there is and starts over.
 
     Raises FloatingPointError when a loss is no longer finite."""
     import pandas as pd
@@ -97,6 +97,8 @@ def train(
     accelerator, dcac = trainer.accelerator, trainer.dcac
     history: list[dict] = []
     epoch, iteration, step, seconds = 1, 0, 0, 0.0
+    if resume == "never" and accelerator.is_main_process:
+        checkpoints.remove()  # else the new run's would be the older ones
     if state is not None:
         dcac.load_state_dict(state["model"], strict=False)
         trainer.optimizer.load_state_dict(state["optimizer"])

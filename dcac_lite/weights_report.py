@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .augment import normalise
+from .captions import load_text_encoder
 from .diffusion import load_stable_diffusion, predict_noise, sample_latents, to_diffusion_input, vae_moments
 from .encoder import load_clip
-from .pretrain import CONTEXT_LENGTH, IMAGE_SIZE, LITE_RECIPE, encode_captions, web_images
+from .pretrain import CONTEXT_LENGTH, IMAGE_SIZE, LITE_RECIPE, web_images
 from .renderer import COLOURS, TOP, Pose, draw_labels
 from .study import paired_interval
 from .tiers import LITE
@@ -63,8 +64,9 @@ def conditional_error(folder: Path, images: Tensor, captions: list[str], seed: i
     noise = torch.randn(shape, generator=generator)
     timesteps = torch.randint(1000, (len(images),), generator=generator)
     noisy = parts.scheduler.add_noise(latents, noise, timesteps)
-    context = encode_captions(folder, captions)
-    empty = encode_captions(folder, [""]).expand_as(context)
+    encode = load_text_encoder(folder)
+    context = encode(captions)
+    empty = encode([""]).expand_as(context)
     errors = {"timestep": timesteps.numpy()}
     for name, prompt in (("right", context), ("shuffled", context.roll(-1, 0)), ("empty", empty)):
         batches = (t.split(128) for t in (noisy, timesteps, prompt))

@@ -89,6 +89,22 @@ def test_gradient_checkpointing_changes_nothing(smoke_data, tmp_path):
     assert np.allclose(plain, losses(tmp_path / "saving", smoke_data, Machine(gradient_checkpointing=True)), rtol=1e-5)
 
 
+def test_compiling_changes_nothing(smoke_data, tmp_path, monkeypatch):
+    plain = losses(tmp_path / "plain", smoke_data)
+    compile = torch.nn.Module.compile
+    # a backend that needs no C++ compiler, and keeps the rules of the one that does
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: compile(self, backend="aot_eager_decomp_partition", **options))
+    assert np.allclose(plain, losses(tmp_path / "compiled", smoke_data, Machine(compile=True)), rtol=1e-4)
+
+
+def test_starting_over_forgets_the_checkpoints(smoke_data, tmp_path, monkeypatch):
+    checkpoints.Checkpoints(tmp_path).write({"step": 1000, "of": "an earlier attempt"})
+    written, write = [], checkpoints.Checkpoints.write
+    monkeypatch.setattr(checkpoints.Checkpoints, "write", lambda self, state: [write(self, state), written.extend(self.folder.glob("*.pt"))])
+    training.train(SMOKE, smoke_data, tmp_path, progress=False, resume="never")
+    assert [p.name for p in written] == ["checkpoint-00000004.pt"]
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(smoke_data, tmp_path):
     with pytest.raises(ValueError, match="batch of 64 images cannot be shared equally by 1 processes in 5 parts"):
         training.train(Experiment(tier="smoke", accumulation=5).resolved(), smoke_data, tmp_path)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dcac_lite.paths import CLONE, LITE_WEIGHTS
-from dcac_lite.pretrain import CONTEXT_LENGTH, SMOKE_RECIPE, encode_captions, pretrain, web_images
+from dcac_lite.captions import load_text_encoder
+from dcac_lite.pretrain import CONTEXT_LENGTH, SMOKE_RECIPE, pretrain, web_images
 from dcac_lite.tiers import LITE
 from dcac_lite.weights_report import report, weight_files
 from dcac_lite.worlds import DOMAINS
@@ -60,7 +61,7 @@ def test_text_encoder_of_the_pipeline_is_clip_s_own():
     with torch.no_grad():
         x = clip.token_embedding(tokens) + clip.positional_embedding
         x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
-    assert torch.allclose(x, encode_captions(Path(LITE.stable_diffusion), captions), atol=1e-5)
+    assert torch.allclose(x, load_text_encoder(LITE.stable_diffusion)(captions), atol=1e-5)
 
 
 def test_every_caption_fits_the_tokenizer():
