@@ -60,6 +60,11 @@ class Setup:
     tier: Tier
     folder: Path
 
+    @property
+    def rehearsal(self) -> bool:
+        """Whether the weights are random, so that no measured quality means anything."""
+        return self.tier is REHEARSAL
+
     def save(self, figure, name: str, data=None, *, alt: str) -> None:
         """Show a matplotlib figure, and write it as NAME.svg and NAME.png, and the pandas `data` it was drawn
         from as NAME.csv, into the figures folder (the runs folder for tiers other than lite).
