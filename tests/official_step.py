@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+
 def learnable_parts(name: str, *tensors: Tensor) -> dict[str, tuple[Tensor, ...]]:
     """Corresponding tensors of a parameter (gradients, say), cut to what has a true gradient: a softmax does
     not see the biases of the keys, BatchNorm not ln_post's. What is found in those is rounding."""
