@@ -123,6 +123,7 @@ class Trainer:
             parts.vae.to(self.device)
             with self.accelerator.main_process_first():
                 self.moments = cached_moments(parts, data, progress)
+            parts.vae.cpu()  # its work is done
             self.scaling = parts.vae.config.scaling_factor
             self._prepare_unet(machine)
             idle = [f"unet.{name}" for name in idle_parameters(dcac.unet)]
@@ -138,12 +139,17 @@ class Trainer:
         self.model.train()
 
     def _prepare_unet(self, machine: Machine) -> None:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
         unet = self.dcac.unet
         low = AUTOCAST[self.experiment.precision]
-        for layer in (m for m in unet.modules() if isinstance(m, (nn.Linear, nn.Conv2d)) and low is not None):
-            for parameter in (p for p in layer.parameters() if not p.requires_grad):
-                # autocast would make this copy anew in every step; what learns stays float32
-                parameter.data = parameter.data.to(low)
+        for layer in unet.modules() if low is not None else ():
+            if isinstance(layer, BaseTunerLayer):
+                layer.cast_input_dtype_enabled = False  # to float32, from where autocast would cast back
+            elif isinstance(layer, (nn.Linear, nn.Conv2d)):
+                for parameter in (p for p in layer.parameters() if not p.requires_grad):
+                    # autocast would make this copy anew in every step; what learns stays float32
+                    parameter.data = parameter.data.to(low)
         if self.device.type == "cuda" and machine.channels_last:
             unet.to(memory_format=torch.channels_last)
         if machine.gradient_checkpointing:
