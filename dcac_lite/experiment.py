@@ -228,8 +228,9 @@ class Run:
         if changed:
             reid = self.reid().to(compute_device())
             low = AUTOCAST[self.experiment.precision]
-            metrics |= {t: {"data": d.fingerprint} | evaluate(reid, d, autocast=low) for t, d in changed.items()}
-            _write_json(stored, metrics)
+            for target, domain in changed.items():
+                metrics[target] = {"data": domain.fingerprint} | evaluate(reid, domain, autocast=low)
+                _write_json(stored, metrics)
         return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns="data", errors="ignore")
 
 
