@@ -101,7 +101,10 @@ def write(rows: list[dict], size: str, batch: int, device, output: Path | None =
     about |= {"versions": json.dumps(about["versions"]), "device": name, "load": round(os.getloadavg()[0], 1)}
     about["measured"] = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     new = pd.DataFrame([{**r, "size": size, "batch": None if r["part"] == "ranking" else batch, **about} for r in rows])
-    table = pd.concat([pd.read_csv(path), new], ignore_index=True) if path.exists() else new
+    table = new
+    if path.exists():
+        kept = pd.read_csv(path)
+        table = pd.concat([kept[kept["repeats"] > 0], new], ignore_index=True)  # without what was "not measured"
     table = with_verdicts(table.drop_duplicates(KEY, keep="last").reset_index(drop=True), device.type)
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from dcac_lite import Experiment, benchmark_measure
 from dcac_lite.augment import normalise
-from dcac_lite.benchmark import TARGETS, benchmark, with_verdicts
+from dcac_lite.benchmark import TARGETS, benchmark, with_verdicts, write
 from dcac_lite.benchmark_inputs import draw_dataset, draw_features, second_model
 from dcac_lite.diffusion import sample_latents, to_diffusion_input, vae_moments
 from dcac_lite.evaluation import rank_metrics
@@ -109,6 +109,15 @@ def test_benchmark_writes_a_table(tmp_path, monkeypatch):
     assert "torch" in json.loads(measured["versions"].iloc[0])
     assert set(table["target"].dropna()) == {str(t) for t in TARGETS}
     assert table.loc[table["repeats"] == 0, "verdict"].str.startswith("not measured").all()
+
+
+def test_a_row_without_a_target_here_survives_the_next_measurement(tmp_path):
+    """On a CPU the time of all queries has no target, so that a line "not measured on a GPU" stands beside it."""
+    row = {"part": "ranking", "unit": "s", "repeats": 1}
+    for name in ("ranking, all queries", "peak memory of ranking"):
+        _, table = write([row | {"name": name, "ours": 12.5}], "full", 8, torch.device("cpu"), tmp_path / "b.csv")
+    found = table[table["name"] == "ranking, all queries"]
+    assert sorted(found["repeats"]) == [0, 1] and found["ours"].max() == 12.5
 
 
 def test_verdicts_are_computed():
