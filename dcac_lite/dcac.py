@@ -61,6 +61,6 @@ def gradient_norms(losses: dict[str, Tensor], z: Tensor, scale: float = 1.0) -> 
 
     def norm(loss: Tensor) -> float:
         (gradient,) = torch.autograd.grad(loss * scale, z, retain_graph=True, allow_unused=True)
-        return 0.0 if gradient is None else float(gradient.float().norm()) / scale
+        return 0.0 if gradient is None else float(gradient.norm()) / scale
 
     return {"reid": norm(losses["id"] + losses["pcl"]), "dif": norm(losses["dif"])}

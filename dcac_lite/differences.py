@@ -159,7 +159,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "F_0 = E_vae(x_0).",
         "A fresh sample of the VAE's posterior in each step, never its mean, times 0.18215.",
         "Small: the posterior is narrow (notebook 03). But the latent is not a constant of the image; its mean and variance are.",
-        "Mean and log-variance are computed once, kept in float16 (a relative error of at most 5e-4), and sampled in each step.",
+        "Mean and log-variance are computed once, kept in float16 (eleven bits), and sampled in each step.",
         ("diffusion.sample_latents", "moments.cached_moments"), "posterior_sample",
     ),
     # ---------------------------------------------------------------- optimisation

@@ -41,7 +41,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    import torch
     from accelerate import PartialState
 
     from .experiment import run
@@ -56,7 +55,7 @@ def main() -> None:
     except ValueError as error:
         options.error(str(error))
     result = run(experiment, resume=resume, checkpoint_every=every, machine=machine)
-    if PartialState(cpu=not torch.accelerator.is_available()).is_main_process:
+    if PartialState().is_main_process:  # as `run` began it
         print(f"Run: {result.folder} ({result.provenance['seconds']:.0f} s of training)")
         if targets:
             print(result.evaluate(*targets).round(1).to_string(index=False))
