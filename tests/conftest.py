@@ -1,7 +1,9 @@
 """Shared fixtures: everything a test writes goes to a folder of the session."""
 
 import os
+import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +21,53 @@ def smoke_data():
     return training_set([load_domain("MA", "smoke")])
 
 
-def pytest_sessionfinish():
-    import shutil
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """All four data sets, small; MSMT17 as V2 list files. Read only; copy what a test changes."""
+    from dcac_lite.rehearsal_data import write_tiny_datasets
+    from folders import SIZE
 
+    return write_tiny_datasets(tmp_path_factory.mktemp("tiny") / "data", size=SIZE)
+
+
+@pytest.fixture
+def copy(tiny, tmp_path):
+    """The four small data sets, to change."""
+    return Path(shutil.copytree(tiny, tmp_path / "data"))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A right data set: two training identities, one query, one match in another camera, one stranger."""
+    from dcac_lite.datasets import FOLDERS
+    from fuzzing import photograph
+
+    root = tmp_path / "mine"
+    names = {"train": ("0001_c1_0", "0002_c2_1"), "query": ("0003_c1_2",), "gallery": ("0003_c2_3", "0004_c1_4")}
+    for split, files in names.items():
+        (root / FOLDERS[split]).mkdir(parents=True)
+        for k, name in enumerate(files):
+            (root / FOLDERS[split] / f"{name}.jpg").write_bytes(photograph(seed=ord(split[0]) + k))
+    return root
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """An empty weights folder, an empty hub cache, no network, and a small CLIP in open_clip's registry."""
+    import huggingface_hub
+    import open_clip
+    from tiny_weights import TINY
+
+    monkeypatch.setenv("DCAC_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    known, registered = open_clip.get_model_config, open_clip.get_pretrained_cfg
+    entry = {"url": "https://example.org/Tiny.pt", "hf_hub": "owner/tiny.openai/", "quick_gelu": True}
+    monkeypatch.setattr(open_clip, "get_model_config", lambda name: {**TINY} if name == "Tiny" else known(name))
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda name, tag: entry if (name, tag) == ("Tiny", "openai") else registered(name, tag))
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights"
+
+
+def pytest_sessionfinish():
     shutil.rmtree(_folder, ignore_errors=True)

@@ -1,6 +1,5 @@
 """The shipped weights do what their card says, and load as real ones would."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
