@@ -13,7 +13,8 @@ from .memory import PrototypeMemory
 class DCAC(nn.Module):
     """Re-ID model, prototype memory, condition and U-Net, joined in one loss.
 
-    With `condition` None this is the baseline (Eq. 8): no diffusion model is held or run."""
+    With `condition` None this is the baseline (Eq. 8): no diffusion model is held or run. reduction: that of
+    `diffusion.denoising_loss`."""
 
     def __init__(
         self,
@@ -23,10 +24,11 @@ class DCAC(nn.Module):
         unet: nn.Module | None = None,
         scheduler=None,
         lambda_: float = 1.0,
+        reduction: str = "mean",
     ):
         super().__init__()
         self.reid, self.memory, self.condition, self.unet = reid, memory, condition, unet
-        self.scheduler, self.lambda_ = scheduler, lambda_
+        self.scheduler, self.lambda_, self.reduction = scheduler, lambda_, reduction
 
     def forward(
         self,
@@ -47,7 +49,7 @@ class DCAC(nn.Module):
             c = None if self.condition is None else self.condition(logits, z, labels)[:, None]  # [B, 1, D]: one token
         total = losses["id"] + losses["pcl"]  # L_ReID, Eq. 8
         if c is not None:
-            losses["dif"] = denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c)
+            losses["dif"] = denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c, self.reduction)
             total = total + self.lambda_ * losses["dif"]  # L_total, Eq. 13
         losses["total"] = total
         return losses, z

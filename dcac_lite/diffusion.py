@@ -188,9 +188,19 @@ def idle_parameters(unet: torch.nn.Module) -> list[str]:
 
 
 def denoising_loss(
-    unet: torch.nn.Module, scheduler, latents: Tensor, noise: Tensor, timesteps: Tensor, context: Tensor
+    unet: torch.nn.Module,
+    scheduler,
+    latents: Tensor,
+    noise: Tensor,
+    timesteps: Tensor,
+    context: Tensor,
+    reduction: str = "mean",
 ) -> Tensor:
-    """L_dif (Eq. 3 and 11) as the official code computes it: the *mean* over all elements of
-    (eps - eps_theta(F_t, c))^2, to which the paper's lambda = 1 belongs. Returns a scalar."""
+    """L_dif (Eq. 3 and 11), the error (eps - eps_theta(F_t, c))^2, a scalar. reduction: "mean" over all
+    elements, as the official code computes it; "squared norm" is the sum over a latent's elements, mean over
+    the batch, as the equations say. The paper's lambda = 1 belongs to the mean."""
+    if reduction not in ("mean", "squared norm"):
+        raise ValueError(f"reduction is {reduction!r}; expected 'mean' or 'squared norm'.")
     noisy = add_noise(scheduler, latents, noise, timesteps)
-    return F.mse_loss(predict_noise(unet, noisy, timesteps, context).float(), noise.float())
+    error = F.mse_loss(predict_noise(unet, noisy, timesteps, context).float(), noise.float())
+    return error * noise[0].numel() if reduction == "squared norm" else error

@@ -1,7 +1,6 @@
 """A training run (Sec. 5.2): the model of an experiment and the loop over its epochs. The loss is in
 `dcac`, the step in `trainer`."""
 
-import math
 import os
 import time
 from pathlib import Path
@@ -57,9 +56,8 @@ def assemble(experiment: Experiment, identities: int, visual: nn.Module, parts: 
     if recipe.stray_biases and experiment.adaptation == "lora":
         add_stray_biases(parts.unet)
     unet = adapt(parts.unet, experiment.adaptation, experiment.rank, recipe.second_feed_forward)
-    # Eq. 3's squared norm is the mean over the latent's elements times their number
-    lambda_ = experiment.lambda_ * (math.prod(parts.latent_shape) if recipe.squared_norm else 1)
-    return DCAC(reid, memory, condition, use_one_token_attention(unet), parts.scheduler, lambda_)
+    reduction = "squared norm" if recipe.squared_norm else "mean"
+    return DCAC(reid, memory, condition, use_one_token_attention(unet), parts.scheduler, experiment.lambda_, reduction)
 
 
 def train(

@@ -280,7 +280,8 @@ def test_recipes_change_what_they_name(smoke_data):
     assert biases[0] == biases[2] == 0 and biases[1] > 0
     second = [any("ff.net.2.lora_A" in n for n, _ in d.unet.named_parameters()) for d in (default, official, paper)]
     assert second == [False, False, True]
-    assert (default.lambda_, official.lambda_, paper.lambda_) == (2.0, 2.0, 2.0 * 4 * 8 * 8)
+    assert [d.lambda_ for d in (default, official, paper)] == [2.0] * 3  # lambda is lambda in every recipe
+    assert [d.reduction for d in (default, official, paper)] == ["mean", "mean", "squared norm"]
     moments = np.random.default_rng(0).normal(size=(len(smoke_data), 8, 8, 8)).astype(np.float16)
     rows = torch.arange(4)
     for recipe, sampled in (("default", True), ("official", True), ("paper", False)):

@@ -191,6 +191,10 @@ def test_denoising_loss_is_a_mean_over_elements(unet, noisy):
     with torch.no_grad():
         eps = unet(abar.sqrt() * x + (1 - abar).sqrt() * noise, t, c).sample
         assert torch.allclose(denoising_loss(unet, scheduler, x, noise, t, c), ((eps - noise) ** 2).mean(), atol=1e-5)
+        squared_norm = ((eps - noise) ** 2).sum((1, 2, 3)).mean()  # the norm of one latent's error, as in Eq. 3
+        assert torch.allclose(denoising_loss(unet, scheduler, x, noise, t, c, "squared norm"), squared_norm, rtol=1e-4)
+    with pytest.raises(ValueError, match="reduction is 'sum'; expected 'mean' or 'squared norm'"):
+        denoising_loss(unet, scheduler, x, noise, t, c, "sum")
 
 
 # ---------------------------------------------------------------- Sec. 4.3

@@ -16,6 +16,8 @@ from dcac_lite import Experiment, checkpoints, load_domain, run, training
 from dcac_lite.datasets import FOLDERS
 from dcac_lite.experiment import Run
 from dcac_lite.paths import runs_root
+from dcac_lite.recipes import RECIPES
+from dcac_lite.study import rows_of
 
 SMOKE = Experiment(tier="smoke", sources="MA", conditioning="correlation-aware", seed=5)
 
@@ -74,6 +76,17 @@ def test_lambda_teaches_the_encoder(smoke_data, tmp_path):
     taught = trained(replace(SMOKE, lambda_=100.0), smoke_data, tmp_path / "taught")
     name = "reid.visual.proj"
     assert not torch.equal(baseline[name], taught[name])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_lambda_is_what_the_history_s_losses_were_added_with(recipe):
+    """The gradient ratio that studies and notebook 05 report multiplies by this lambda."""
+    result = run(Experiment(tier="smoke", sources="MA", recipe=recipe, lambda_=0.5, epochs=1, seed=5), progress=False)
+    h = result.history
+    assert np.allclose(h["total"], h["id"] + h["pcl"] + 0.5 * h["dif"], rtol=1e-5)
+    (row,) = rows_of(result.experiment, ["D"])
+    assert row["gradient_ratio"] == pytest.approx(0.5 * (h["gradient_dif"] / h["gradient_reid"]).median(), abs=1e-5)
+    assert (h["dif"] > 10).all() == (recipe == "paper")  # a sum over 256 elements
 
 
 def test_run_is_found_again_and_measures_only_what_is_asked():
