@@ -93,14 +93,16 @@ class Training:
     def __init__(self, size: str, batch: int, device, folder: Path):
         self.size, self.batch, self.device, self.tier = size, batch, device, TIERS[size]
         self.gpu = device.type == "cuda"
-        self.experiment = Experiment(tier=size, sources="MA", precision="bf16" if self.gpu else "no").resolved()
+        self.experiment = Experiment(
+            tier=size, sources="MA", precision="bf16" if self.gpu else "no", identities=batch // IMAGES_EACH, instances=IMAGES_EACH
+        ).resolved()  # fmt: skip
         identities = 751 if self.gpu else 2 * batch // IMAGES_EACH  # Market-1501's, or two batches for the slower device
         if not (folder / "data").exists():
             draw_dataset(folder / "data", self.tier.image_size, identities)
         os.environ["DCAC_DATA"] = str(folder)  # where the VAE's moments of these images go
         self.domain = read_dataset(folder / "data", self.tier.image_size, name="benchmark")
         self.data = training_set([self.domain])
-        self.batches = pk_batches(self.data.labels, batch // IMAGES_EACH, IMAGES_EACH, 0, 1)[:BATCHES]
+        self.batches = pk_batches(self.data.labels, self.experiment.identities, IMAGES_EACH, 0, 1)[:BATCHES]
 
     def model(self):
         return make_model(self.experiment, self.data.identities, self.device)
@@ -111,7 +113,7 @@ class Training:
         return trainer
 
     def plain(self, dcac, parts):
-        return PlainPipeline(dcac, parts.vae, self.experiment.lr, self.tier.weight_decay, self.device)
+        return PlainPipeline(dcac, parts.vae, self.experiment.lr, self.experiment.weight_decay, self.device)
 
     @cached_property
     def both(self):

@@ -9,9 +9,11 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 
 from .adaptation import MODES
@@ -22,7 +24,7 @@ from .device import AUTOCAST, compute_device
 from .evaluation import evaluate
 from .paths import CLONE, data_root, replacing, runs_root
 from .recipes import RECIPES
-from .tiers import TIERS, Tier, paper_rank, paper_tau_c
+from .tiers import TIERS, paper_rank, paper_tau_c
 
 DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
 
@@ -31,11 +33,18 @@ DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
 class Experiment:
     """One training run. Fields left at None take the tier's value for this scheme and source.
 
-    sources: domains to train on. conditioning: "none" for the baseline or one of
+    sources: domains to train on, a name or path or several. conditioning: "none" for the baseline or one of
     `conditioning.SCHEMES`. adaptation: one of `adaptation.MODES`. rank: LoRA rank r. lambda_ and
-    tau_c: Eq. 13 and 12. epochs, lr, tau: schedule and Eq. 6. precision: no, bf16 or fp16. recipe: one of
-    `recipes.RECIPES`, for where text and official code differ. accumulation: parts that a batch is
+    tau_c: Eq. 13 and 12. lr: base learning rate. tau, gamma: Eq. 6 and 7. precision: no, bf16 or fp16. recipe:
+    one of `recipes.RECIPES`, for where text and official code differ. accumulation: parts that a batch is
     worked through in, for small cards; each part then has batch statistics of its own.
+
+    warmup: epochs of the learning rate's ramp. milestones: epochs, counted from 1, from which on the rate is a
+    tenth of what it was. Left at None, both are the tier's and move with `epochs`. iterations: steps an epoch;
+    None in the full tier is one natural pass of the PK sampler. identities, instances: P and K of a batch.
+    padding (pixels) and erasing (probability): augmentation.
+
+    Numbers may be NumPy's; they become Python's. Raises ValueError naming a field that is of no use.
     """
 
     tier: str = "lite"
@@ -52,40 +61,66 @@ class Experiment:
     precision: str | None = None
     recipe: str = "default"
     accumulation: int = 1
+    warmup: int | None = None
+    milestones: tuple[int, ...] | None = None
+    iterations: int | None = None
+    identities: int | None = None
+    instances: int | None = None
+    weight_decay: float | None = None
+    padding: int | None = None
+    erasing: float | None = None
+    gamma: float | None = None
 
     def __post_init__(self) -> None:
         sources = (self.sources,) if isinstance(self.sources, (str, os.PathLike)) else self.sources
-        object.__setattr__(self, "sources", tuple(_domain_name("source", name) for name in sources))
-        _one_of("tier", self.tier, TIERS)
-        if not self.sources:
+        if not isinstance(sources, (tuple, list)):  # a set has no order, on which the labels depend
+            raise ValueError(f"sources is {sources!r}; expected a domain, or a tuple or list of domains, such as ('MA', 'D').")
+        values: dict = {"sources": tuple(_domain_name("source", name) for name in sources)}
+        if not sources:
             raise ValueError("sources is empty; name at least one domain to train on.")
-        if len(set(map(paper_name, self.sources))) < len(self.sources):
-            raise ValueError(f"sources {self.sources} names a domain twice.")
-        _one_of("conditioning", self.conditioning, ("none", *SCHEMES))
-        _one_of("adaptation", self.adaptation, MODES)
-        _one_of("recipe", self.recipe, RECIPES)
-        for name, least in (("rank", 1), ("lambda_", 0), ("tau_c", 1e-6), ("seed", 0), ("epochs", 1), ("lr", 0), ("tau", 1e-6),
-                            ("accumulation", 1)):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise ValueError(f"{name} is {value!r}; expected a number of at least {least:g}.")
+        if len(set(map(paper_name, values["sources"]))) < len(sources):
+            raise ValueError(f"sources {values['sources']} names a domain twice.")
+        for name, choices in _CHOICES.items():
+            values[name] = _one_of(name, getattr(self, name), choices)
         if self.precision is not None:
-            _one_of("precision", self.precision, ("no", "bf16", "fp16"))
+            values["precision"] = _one_of("precision", self.precision, AUTOCAST)
+        for name, (kind, least, most) in _NUMBERS.items():
+            if (value := getattr(self, name)) is not None or name in ("seed", "accumulation"):
+                values[name] = _number(name, value, kind, least, most)
+        if self.milestones is not None:
+            values["milestones"] = _milestones(self.milestones)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def resolved(self) -> "Experiment":
         """The same experiment with every None replaced, and what cannot matter set to one value:
         a baseline has no adaptation, rank, lambda or tau_c."""
         tier = TIERS[self.tier]
-        values = {name: getattr(tier, name) for name in ("epochs", "lr", "tau")}
+        values = {name: getattr(tier, name) for name in _OF_THE_TIER}
         values["precision"] = tier.precision or RECIPES[self.recipe].precision
+        epochs = self.epochs or tier.epochs
+        values["warmup"] = _in_proportion(tier.warmup, epochs, tier.epochs)
+        # two that fall into one epoch count once, and the first epoch never decays
+        values["milestones"] = tuple(dict.fromkeys(max(2, _in_proportion(m, epochs, tier.epochs)) for m in tier.milestones))
         values = {name: value if getattr(self, name) is None else getattr(self, name) for name, value in values.items()}
         if self.conditioning == "none":
             return replace(self, **values, adaptation="frozen", rank=1, lambda_=0.0, tau_c=1.0)
         lambda_, tau_c = tier.schemes.get(self.conditioning, (1.0, paper_tau_c(self.sources)))
-        values["lambda_"] = lambda_ if self.lambda_ is None else float(self.lambda_)
-        values["tau_c"] = tau_c if self.tau_c is None else float(self.tau_c)
+        values["lambda_"] = lambda_ if self.lambda_ is None else self.lambda_
+        values["tau_c"] = tau_c if self.tau_c is None else self.tau_c
         rank = self.rank or (paper_rank(self.sources) if tier.share is None else 8)
         return replace(self, **values, rank=rank if self.adaptation == "lora" else 1)
+
+    @property
+    def batch(self) -> int:
+        """Images of a training step of a resolved experiment: P identities with K images each."""
+        return self.identities * self.instances
+
+    @property
+    def test_resize(self) -> str:
+        """The filter that brings test images to size; the official code takes another one where it was
+        trained on one data set."""
+        return RECIPES[self.recipe].test_resize if len(self.sources) == 1 else "bicubic"
 
     @property
     def label(self) -> str:
@@ -94,9 +129,43 @@ class Experiment:
         return f"{'+'.join(self.sources)} {scheme} seed {self.seed}"
 
 
-def _one_of(what: str, value, choices) -> None:
-    if value not in choices:
+_CHOICES = {"tier": TIERS, "conditioning": ("none", *SCHEMES), "adaptation": MODES, "recipe": RECIPES}
+_LARGEST = sys.float_info.max
+#: kind, least and largest value of every number. seed: what every generator that it goes to can take.
+_NUMBERS: dict[str, tuple[type, float, float]] = {
+    "rank": (int, 1, _LARGEST), "lambda_": (float, 0, _LARGEST), "tau_c": (float, 1e-6, _LARGEST), "seed": (int, 0, 2**32 - 1),
+    "epochs": (int, 1, _LARGEST), "lr": (float, 0, _LARGEST), "tau": (float, 1e-6, _LARGEST), "accumulation": (int, 1, _LARGEST),
+    "warmup": (int, 0, _LARGEST), "iterations": (int, 1, _LARGEST), "identities": (int, 2, _LARGEST), "instances": (int, 1, _LARGEST),
+    "weight_decay": (float, 0, _LARGEST), "padding": (int, 0, _LARGEST), "erasing": (float, 0, 1), "gamma": (float, 0, 1),
+}  # fmt: skip
+_OF_THE_TIER = ("epochs", "lr", "tau", "gamma", "iterations", "identities", "instances", "weight_decay", "padding", "erasing")
+
+
+def _one_of(what: str, value, choices) -> str:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{what} is {value!r}; expected one of {', '.join(map(str, choices))}.")
+    return str(value)
+
+
+def _number(name: str, value, kind: type, least: float, most: float):
+    right = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+    # Python's own numbers compare without overflow, NumPy's small ones do not
+    if not right or not least <= (int(value) if isinstance(value, Integral) else float(value)) <= most:
+        limit = f"at least {least:g}" if most == _LARGEST else f"{least:g} to {most:.10g}"
+        raise ValueError(f"{name} is {value!r}; expected a {'whole ' * (kind is int)}number of {limit}.")
+    return kind(value)
+
+
+def _milestones(value) -> tuple[int, ...]:
+    right = isinstance(value, (tuple, list)) and all(isinstance(m, Integral) and not isinstance(m, bool) and m > 0 for m in value)
+    if not right or any(a >= b for a, b in zip(value, value[1:])):
+        raise ValueError(f"milestones is {value!r}; expected rising epochs, counted from 1, such as (30, 50), or () for no decay.")
+    return tuple(int(m) for m in value)
+
+
+def _in_proportion(epoch: int, epochs: int, planned: int) -> int:
+    """An epoch of a schedule planned for `planned` epochs in one of `epochs`, rounded half up."""
+    return (2 * epoch * epochs + planned) // (2 * planned)
 
 
 # ---------------------------------------------------------------- data of a tier
@@ -107,9 +176,9 @@ def _domain_name(what: str, name: str | os.PathLike) -> str:
     if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
         return os.path.abspath(os.path.expanduser(name))
     names = dict.fromkeys((*DOMAIN_NAMES, *DATASETS))
-    if name not in names:
+    if not isinstance(name, str) or name not in names:
         raise ValueError(f"{what} is {name!r}; expected one of {', '.join(names)}, or the path of a folder, such as ./mine.")
-    return name
+    return str(name)
 
 
 def load_domain(name: str | os.PathLike, tier: str = "lite", test_resize: str = "bicubic") -> Domain:
@@ -157,7 +226,7 @@ class Run:
         if not (self.folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder} is no run: it holds no config.json; expected a folder such as runs/lite/KEY.")
         config = json.loads((self.folder / "config.json").read_text())
-        self.experiment = Experiment(**{**config["experiment"], "sources": tuple(config["experiment"]["sources"])})
+        self.experiment = Experiment(**config["experiment"]).resolved()  # one of an earlier version states less
 
     @property
     def history(self):
@@ -210,12 +279,6 @@ class Run:
         load_exactly(reid, {k.removeprefix("reid."): v for k, v in state.items() if k.startswith("reid.")}, file)
         return reid.eval()
 
-    @property
-    def test_resize(self) -> str:
-        """The filter that brings test images to size; the official code takes another one where it was
-        trained on one data set."""
-        return RECIPES[self.experiment.recipe].test_resize if len(self.experiment.sources) == 1 else "bicubic"
-
     def evaluate(self, *targets: str | os.PathLike):
         """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and kept,
         and measured again when its files have changed; only the targets asked for are looked at."""
@@ -223,7 +286,7 @@ class Run:
 
         stored = self.folder / "metrics.json"
         metrics = json.loads(stored.read_text()) if stored.exists() else {}
-        domains = {t: load_domain(t, self.experiment.tier, self.test_resize) for t in (_domain_name("target", t) for t in targets)}
+        domains = {t: load_domain(t, self.experiment.tier, self.experiment.test_resize) for t in (_domain_name("target", t) for t in targets)}
         changed = {t: d for t, d in domains.items() if metrics.get(t, {}).get("data") != d.fingerprint}
         if changed:
             reid = self.reid().to(compute_device())
@@ -248,7 +311,7 @@ def run(experiment: Experiment, progress: bool = True, resume: str = "auto", che
 
     experiment = experiment.resolved()
     data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
-    folder = runs_root() / experiment.tier / _key(experiment, TIERS[experiment.tier], data.fingerprint)
+    folder = runs_root() / experiment.tier / _key(experiment, data.fingerprint)
     folder.mkdir(parents=True, exist_ok=True)
     # one of several processes under `accelerate launch` or `torchrun`, else alone
     # without end, since one process may wait for another job's run, or decode images while the others wait for it
@@ -269,11 +332,11 @@ def _write_json(path: Path, value) -> None:
         temporary.write_text(json.dumps(value, indent=1))
 
 
-def _key(experiment: Experiment, tier: Tier, data: str) -> str:
-    # what the experiment states itself is not counted twice; of the weights their content counts, not their place
-    elsewhere = ("epochs", "lr", "tau", "precision", "schemes", "clip", "stable_diffusion", "data")
-    values = {k: v for k, v in asdict(tier).items() if k not in elsewhere}
-    text = json.dumps([asdict(experiment), values, data, _weights_key(tier.name)], sort_keys=True)
+def _key(experiment: Experiment, data: str) -> str:
+    tier = TIERS[experiment.tier]
+    # the rest of the tier's values are in the resolved experiment; of the weights their content counts, not their place
+    sizes = [tier.image_size, tier.diffusion_size, tier.ema]
+    text = json.dumps([asdict(experiment), sizes, data, _weights_key(tier.name)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

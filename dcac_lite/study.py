@@ -44,8 +44,8 @@ def baseline_tuning() -> list[Job]:
 
 
 def epochs_tuning() -> list[Job]:
-    """Number of epochs of the baseline at the chosen learning rate and temperature, on V. The milestones
-    stay. (A DCAC run of six epochs is what fits a minute on two cores.)"""
+    """Number of epochs of the baseline at the chosen learning rate and temperature, on V. Warm-up and milestones
+    move with it. (A DCAC run of six epochs is what fits a minute on two cores.)"""
     return [
         (Experiment(sources="MA", conditioning="none", seed=seed, epochs=epochs), ("V",))
         for seed, epochs in product(range(3), (4, 6, 8))
@@ -88,7 +88,8 @@ def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
     ratio = 0.0
     if "gradient_dif" in history:
         ratio = float((resolved.lambda_ * history["gradient_dif"] / history["gradient_reid"]).median())
-    facts = asdict(resolved) | {"sources": "+".join(resolved.sources), "gradient_ratio": round(ratio, 5)}
+    joined = {"sources": "+".join(resolved.sources), "milestones": "+".join(map(str, resolved.milestones))}
+    facts = asdict(resolved) | joined | {"gradient_ratio": round(ratio, 5)}
     known = result.provenance
     facts |= {"seconds": round(known["seconds"], 1), "commit": known["commit"], "torch": known["versions"]["torch"], "data": known["data"]}
     return [facts | row for row in result.evaluate(*targets).round(4).to_dict("records")]

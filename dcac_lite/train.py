@@ -7,7 +7,7 @@ The run lands where `Experiment` and `run` of a notebook find it. Every field of
 option; a killed run resumes when the same command is given again."""
 
 import argparse
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import get_args, get_type_hints
 
 from .experiment import Experiment
@@ -23,11 +23,13 @@ def parser() -> argparse.ArgumentParser:
         if field.name == "sources":
             group.add_argument("--sources", nargs="+", default=list(field.default), metavar="NAME", help="default: MA")
             continue
+        if field.name == "milestones":
+            group.add_argument("--milestones", nargs="*", type=int, metavar="EPOCH", help="default: the tier's, moved with the epochs")
+            continue
         kind = next(t for t in (*get_args(hints[field.name]), hints[field.name]) if t in (int, float, str))
-        default = None if field.default is MISSING else field.default
-        shown = "the tier's" if default is None else default
+        shown = "the tier's" if field.default is None else field.default
         flag = "--" + field.name.strip("_").replace("_", "-")
-        group.add_argument(flag, dest=field.name, type=kind, default=default, help=f"default: {shown}")
+        group.add_argument(flag, dest=field.name, type=kind, default=field.default, help=f"default: {shown}")
     group = options.add_argument_group("run")
     group.add_argument("--targets", nargs="*", default=[], metavar="NAME", help="data sets to evaluate on afterwards")
     group.add_argument("--resume", default="auto", choices=("auto", "required", "never"), help="from a checkpoint; default: auto")

@@ -19,7 +19,6 @@ from .diffusion import StableDiffusion, idle_parameters, sample_latents
 from .experiment import Experiment
 from .moments import cached_moments
 from .recipes import RECIPES
-from .tiers import TIERS
 
 
 def lr_factor(epoch: int, warmup: int, milestones: tuple[int, ...], from_start: bool = False) -> float:
@@ -49,10 +48,9 @@ def _fetch(data: TrainingSet, moments: np.ndarray | None, rows: Tensor) -> tuple
 
 
 def _on_device(experiment: Experiment, host: tuple[Tensor, ...], scaling: float, step: int, device: torch.device):
-    tier = TIERS[experiment.tier]
     images, labels, *moments = (t.to(device, non_blocking=True) for t in host)
     generator = torch.Generator(device).manual_seed(experiment.seed * 1_000_003 + step)
-    x = augment(images, tier.padding, tier.erasing, generator)
+    x = augment(images, experiment.padding, experiment.erasing, generator)
     if not moments:
         return x, labels
     (own,) = moments
@@ -110,11 +108,11 @@ class Trainer:
         )  # fmt: skip
         if machine.tracker:
             self.accelerator.init_trackers("losses")
-        batch, shares = TIERS[experiment.tier].batch, self.accelerator.num_processes * experiment.accumulation
-        if batch % shares:
+        batch, shares = experiment.batch, self.accelerator.num_processes * experiment.accumulation
+        if batch % shares or batch == shares:  # a single image has no batch statistics
             raise ValueError(
                 f"A batch of {batch} images cannot be shared equally by {self.accelerator.num_processes} processes in "
-                f"{experiment.accumulation} parts each; choose numbers that divide {batch}."
+                f"{experiment.accumulation} parts each of at least 2 images; choose numbers that divide {batch}."
             )
         self.device = self.accelerator.device
         self.experiment, self.data, self.dcac = experiment, data, dcac
@@ -133,8 +131,7 @@ class Trainer:
             dcac.reid.visual.compile(dynamic=False)  # training, a batch of the prototypes' and the rest: three sizes
             torch._functorch.config.donated_buffer = False  # `gradient_norms` goes backward twice
         learning = [p for p in dcac.parameters() if p.requires_grad]
-        weight_decay = TIERS[experiment.tier].weight_decay
-        optimizer = torch.optim.Adam(learning, lr=experiment.lr, weight_decay=weight_decay, fused=True)
+        optimizer = torch.optim.Adam(learning, lr=experiment.lr, weight_decay=experiment.weight_decay, fused=True)
         self.model, self.optimizer = self.accelerator.prepare(dcac, optimizer)
         self.model.train()
 
@@ -159,8 +156,8 @@ class Trainer:
 
     def start_epoch(self, epoch: int, reset_memory: bool = True) -> float:
         """Set the epoch's learning rate and return it; the prototypes become the centroids (Sec. 4.1)."""
-        tier, recipe = TIERS[self.experiment.tier], RECIPES[self.experiment.recipe]
-        lr = self.experiment.lr * lr_factor(epoch, tier.warmup, tier.milestones, recipe.warmup_from_start)
+        e = self.experiment
+        lr = e.lr * lr_factor(epoch, e.warmup, e.milestones, RECIPES[e.recipe].warmup_from_start)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if reset_memory:

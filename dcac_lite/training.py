@@ -43,10 +43,10 @@ def build(experiment: Experiment, identities: int) -> tuple[DCAC, StableDiffusio
 def assemble(experiment: Experiment, identities: int, visual: nn.Module, parts: StableDiffusion | None) -> DCAC:
     """The model of a resolved experiment from an image tower and, unless it is a baseline, the parts of
     a Stable Diffusion, whose U-Net is adapted in place."""
-    tier, recipe = TIERS[experiment.tier], RECIPES[experiment.recipe]
+    recipe = RECIPES[experiment.recipe]
     reid = ReIDModel(visual, identities)
     width = reid.classifier.in_features
-    memory = PrototypeMemory(identities, width, experiment.tau, tier.gamma)
+    memory = PrototypeMemory(identities, width, experiment.tau, experiment.gamma)
     if parts is None:
         return DCAC(reid, memory)
     dim = parts.unet.config.cross_attention_dim
@@ -84,7 +84,6 @@ def train(
 
     if resume not in ("auto", "required", "never"):
         raise ValueError(f"resume is {resume!r}; expected 'auto', 'required' or 'never'.")
-    tier = TIERS[experiment.tier]
     hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
     checkpoints = Checkpoints(folder)
     state = None if resume == "never" else checkpoints.newest(required=resume == "required")
@@ -118,7 +117,8 @@ def train(
     bar = tqdm(desc=experiment.label, disable=hidden or not accelerator.is_main_process, mininterval=0.5, unit="img")
     while epoch <= experiment.epochs:
         lr = trainer.start_epoch(epoch, reset_memory=iteration == 0)
-        batches = epoch_batches(data.labels, tier.identities, tier.instances, experiment.seed, epoch, tier.iterations)
+        plan = (experiment.identities, experiment.instances, experiment.seed, epoch, experiment.iterations)
+        batches = epoch_batches(data.labels, *plan)
         bar.total = step * batches.shape[1] + (experiment.epochs - epoch + 1) * batches.numel() - iteration * batches.shape[1]
         bar.n = step * batches.shape[1]
         pending: list[tuple[int, dict[str, Tensor]]] = []

@@ -106,8 +106,9 @@ def test_starting_over_forgets_the_checkpoints(smoke_data, tmp_path, monkeypatch
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(smoke_data, tmp_path):
-    with pytest.raises(ValueError, match="batch of 64 images cannot be shared equally by 1 processes in 5 parts"):
-        training.train(Experiment(tier="smoke", accumulation=5).resolved(), smoke_data, tmp_path)
+    for parts in (5, 64):  # not equally, and one image each
+        with pytest.raises(ValueError, match=f"batch of 64 images cannot be shared equally by 1 processes in {parts} parts"):
+            training.train(Experiment(tier="smoke", accumulation=parts).resolved(), smoke_data, tmp_path)
 
 
 def test_a_required_checkpoint_that_is_missing_or_damaged_is_an_error(smoke_data, tmp_path):

@@ -175,4 +175,4 @@ def test_an_evaluation_resizes_as_its_recipe_and_number_of_sources_say(market, t
     run = Run(tmp_path / "run")
     assert run.evaluate("MA", market)["mAP"].tolist() == [1.0, 1.0]
     assert [filters(domain) for domain in measured] == [expected, expected]
-    assert [run.test_resize] == expected["query"]
+    assert [experiment.test_resize] == expected["query"]

@@ -12,7 +12,7 @@ from official_checkpoint import UNET, VAE, small_parts, unet_to_ldm, vae_tensors
 from official_step import OfficialTraining, awaken, learnable_parts, official_prototypes
 from safetensors.torch import save_file
 
-from dcac_lite import Experiment, load_domain, trainer, training, training_set
+from dcac_lite import Experiment, load_domain, training, training_set
 from dcac_lite.augment import normalise
 from dcac_lite.data import TrainingSet
 from dcac_lite.sampling import pk_batches
@@ -127,10 +127,8 @@ def test_adam_has_one_group_of_all_that_learns(steps):
         ("paper", {1: 5e-7, 2: 9.5e-7, 10: 4.55e-6, 11: 5e-6, 29: 5e-6, 30: 5e-7, 50: 5e-8}),
     ],
 )
-def test_epochs_run_at_the_learning_rates_of_the_recipe(smoke_data, monkeypatch, recipe, rates):
-    tier = replace(SMOKE, lr=5e-6, warmup=10, milestones=(30, 50))
-    monkeypatch.setitem(trainer.TIERS, "smoke", tier)
-    own = made(replace(BASELINE, recipe=recipe, lr=5e-6), smoke_data)
+def test_epochs_run_at_the_learning_rates_of_the_recipe(smoke_data, recipe, rates):
+    own = made(replace(BASELINE, recipe=recipe, lr=5e-6, warmup=10, milestones=(30, 50)), smoke_data)
     for epoch, rate in rates.items():
         assert own.start_epoch(epoch, reset_memory=False) == pytest.approx(rate)
         assert [group["lr"] for group in own.optimizer.optimizer.param_groups] == [pytest.approx(rate)]

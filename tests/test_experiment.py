@@ -1,0 +1,147 @@
+"""An experiment as a value: what can be set, what follows from the tier, and what is refused."""
+
+import json
+from dataclasses import asdict, fields, replace
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dcac_lite import TIERS, Experiment, load_domain, training
+from dcac_lite.checkpoints import Checkpoints
+from dcac_lite.experiment import Run, _key
+from dcac_lite.train import parser
+from dcac_lite.trainer import Trainer, lr_factor
+
+
+def rates(tier, epochs, **options):
+    """The learning rate of every epoch, relative to the base."""
+    e = Experiment(tier=tier, epochs=epochs, **options).resolved()
+    return [lr_factor(epoch, e.warmup, e.milestones) for epoch in range(1, e.epochs + 1)]
+
+
+# ---------------------------------------------------------------- the schedule
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_tier_s_own_epochs_give_its_own_schedule(tier):
+    values = TIERS[tier]
+    for e in (Experiment(tier=tier).resolved(), Experiment(tier=tier, epochs=values.epochs).resolved()):
+        assert (e.warmup, e.milestones) == (values.warmup, values.milestones)
+
+
+def test_a_shorter_training_decays_as_the_whole_one_does():
+    e = Experiment(tier="full", epochs=20).resolved()
+    assert (e.warmup, e.milestones) == (3, (10, 17))
+    assert rates("full", 20)[8:] == pytest.approx([1.0] + [0.1] * 7 + [0.01] * 4)
+    assert Experiment(tier="full", epochs=120).resolved().milestones == (60, 100)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5, 7, 8, 100])
+def test_every_length_rises_first_and_ends_lower(tier, epochs):
+    schedule = rates(tier, epochs)
+    peak = schedule.index(max(schedule))
+    assert schedule[:peak] == sorted(schedule[:peak]) and schedule[peak:] == sorted(schedule[peak:], reverse=True)
+    assert schedule[0] > 0.1 and (schedule[-1] < schedule[peak] or epochs == 1)
+
+
+def test_a_schedule_can_be_set():
+    assert rates("full", 4, warmup=0, milestones=(2, 4)) == pytest.approx([1, 0.1, 0.1, 0.01])
+    assert rates("lite", 3, warmup=0, milestones=()) == [1, 1, 1]
+
+
+# ---------------------------------------------------------------- what can be set
+
+
+OWN = {
+    "identities": 6, "instances": 3, "iterations": 3, "epochs": 2, "warmup": 0, "milestones": (2,), "weight_decay": 0.5,
+    "padding": 0, "erasing": 1.0, "gamma": 0.9, "lr": 1e-4, "tau": 0.3,
+}  # fmt: skip
+
+
+def test_what_is_set_is_what_a_run_does(smoke_data, tmp_path, monkeypatch):
+    e = Experiment(tier="smoke", conditioning="none", **OWN).resolved()
+    assert {name: getattr(e, name) for name in OWN} == OWN
+    seen = []
+    step, states = Trainer.step, []
+    monkeypatch.setattr(Trainer, "step", lambda self, inputs, **k: seen.append((self, inputs)) or step(self, inputs, **k))
+    monkeypatch.setattr(Checkpoints, "write", lambda self, state: states.append(state["optimizer"]["param_groups"]))
+    training.train(e, smoke_data, tmp_path, progress=False)
+    assert len(seen) == 2 * 3 and {len(inputs[0]) for _, inputs in seen} == {18}
+    assert all((torch.bincount(labels) > 0).sum() == 6 for _, (_, labels) in seen)
+    x = seen[0][1][0]  # without padding an image is only flipped, and each has its erased part
+    assert ((x == 0.5).flatten(1).float().mean(1) > 0.01).all()
+    memory = seen[0][0].dcac.memory
+    assert (memory.tau, memory.gamma) == (0.3, 0.9)
+    assert [group["weight_decay"] for (group,) in states] == [0.5, 0.5]
+    assert pd.read_csv(tmp_path / "history.csv")["lr"].tolist() == pytest.approx([1e-4] * 3 + [1e-5] * 3)
+
+
+def test_every_field_is_an_option_of_the_command():
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in OWN.items() if name != "milestones"]
+    values = vars(parser().parse_args([*words, "--milestones", "2"]))
+    assert {f.name for f in fields(Experiment)} <= values.keys()
+    own = {f.name: values[f.name] for f in fields(Experiment)}
+    assert Experiment(**own) == Experiment(**OWN) and Experiment(**own).milestones == (2,)
+    left_out = vars(parser().parse_args([]))
+    assert Experiment(**{f.name: left_out[f.name] for f in fields(Experiment)}) == Experiment()
+
+
+def test_every_setting_has_a_key_of_its_own():
+    base = Experiment(tier="full", sources="MA").resolved()
+    changed = {name: value for name, value in (OWN | {"seed": 1, "epochs": 9, "erasing": 0.1, "iterations": 7}).items()}
+    keys = {_key(replace(base, **{name: value}), "data") for name, value in changed.items()}
+    assert len(keys | {_key(base, "data")}) == len(changed) + 1
+    assert _key(Experiment(tier="full", lr=1).resolved(), "data") == _key(Experiment(tier="full", lr=1.0).resolved(), "data")
+
+
+# ---------------------------------------------------------------- types
+
+
+def test_numpy_s_numbers_are_numbers(tmp_path):
+    e = Experiment(seed=np.int64(3), lr=np.float32(0.5), rank=np.uint8(4), milestones=[np.int32(2)], tau=1, gamma=Fraction(1, 2))
+    assert e == Experiment(seed=3, lr=0.5, rank=4, milestones=(2,), tau=1.0, gamma=0.5)
+    (tmp_path / "config.json").write_text(json.dumps({"experiment": asdict(e.resolved())}))
+    assert Run(tmp_path).experiment == e.resolved()
+    assert type(e.tau) is float and type(e.seed) is int and hash(e)
+
+
+def test_a_run_of_an_earlier_version_took_the_tier_s_values(tmp_path):
+    told = {k: v for k, v in asdict(Experiment(tier="full").resolved()).items() if k not in ("identities", "milestones", "gamma")}
+    (tmp_path / "config.json").write_text(json.dumps({"experiment": told}))
+    assert Run(tmp_path).experiment == Experiment(tier="full").resolved()
+
+
+NUMBERS = [f.name for f in fields(Experiment) if f.type in ("int", "float", "int | None", "float | None")]
+WHOLE = [f.name for f in fields(Experiment) if f.type in ("int", "int | None")]
+VALUES = (-1, float("inf"), float("nan"), True, "3", [3], (), {}, 1j, np.zeros(2), torch.ones(1), 10**400)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{name: value} for name in NUMBERS for value in VALUES]
+    + [{name: value} for name in WHOLE for value in (1.5, 2.0)]
+    + [{"seed": value} for value in (None, 2**32, 2**62)]
+    + [{"accumulation": None}, {"erasing": 1.1}, {"gamma": 2}, {"identities": 1}]
+    + [{name: value} for name in ("tier", "conditioning", "adaptation", "recipe") for value in (None, 3, ["lite"], True)]
+    + [{"precision": value} for value in (16, ["no"], True)]
+    + [{"milestones": value} for value in (3, "30+50", (5, 3), (2, 2), (0,), (1.5,), (True,), (None,), {3, 5}, np.array([3]))]
+    + [{"sources": value} for value in (None, 3, {"MA", "D"}, ("MA", None), [["MA"]], True, iter(["MA"]), (), "", b"MA")],
+    ids=str,
+)  # fmt: skip
+def test_what_is_of_no_use_is_refused_in_one_sentence(options):
+    with pytest.raises(ValueError) as refused:
+        Experiment(**options)
+    (name,) = options
+    sentence = str(refused.value)
+    assert sentence.startswith(name.rstrip("s") if name == "sources" else name) and "expected" in sentence or "is empty" in sentence
+    assert sentence.endswith(".") and "\n" not in sentence.replace("\\n", "") and len(sentence) < 600
+
+
+@pytest.mark.parametrize("name", [None, 3, ["D"], b"D"])
+def test_a_target_that_is_no_name_is_refused(name):
+    with pytest.raises(ValueError, match="domain is .*expected one of MA, D"):
+        load_domain(name, "smoke")
