@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cache
@@ -281,7 +282,8 @@ class Run:
 
     def evaluate(self, *targets: str | os.PathLike):
         """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and kept,
-        and measured again when its files have changed; only the targets asked for are looked at."""
+        and measured again when its files have changed; only the targets asked for are looked at. Warns where
+        the run's folder cannot be written to and nothing is kept."""
         import pandas as pd
 
         stored = self.folder / "metrics.json"
@@ -293,7 +295,10 @@ class Run:
             low = AUTOCAST[self.experiment.precision]
             for target, domain in changed.items():
                 metrics[target] = {"data": domain.fingerprint} | evaluate(reid, domain, autocast=low)
-                _write_json(stored, metrics)
+                try:
+                    _write_json(stored, metrics)
+                except OSError as error:  # somebody else's run, or a full disk: the numbers are right all the same
+                    warnings.warn(f"The metrics on {target} were not stored in {stored} ({error.strerror}); the next call measures again.")
         return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns="data", errors="ignore")
 
 
@@ -313,17 +318,19 @@ def run(experiment: Experiment, progress: bool = True, resume: str = "auto", che
     data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
     folder = runs_root() / experiment.tier / _key(experiment, data.fingerprint)
     folder.mkdir(parents=True, exist_ok=True)
+    complete = folder / "complete"
     # one of several processes under `accelerate launch` or `torchrun`, else alone
     # without end, since one process may wait for another job's run, or decode images while the others wait for it
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=30))
-    with FileLock(folder / "lock") if state.is_main_process else nullcontext():
+    # a complete run stays complete and needs no lock, which could not be taken in somebody else's folder
+    with FileLock(folder / "lock") if state.is_main_process and not complete.exists() else nullcontext():
         state.wait_for_everyone()  # another job may have finished the run while this one waited
-        if not (folder / "complete").exists():
+        if not complete.exists():
             _write_json(folder / "config.json", {"experiment": asdict(experiment), "data": data.fingerprint})
             seconds = train(experiment, data, folder, progress, resume, checkpoint_every, machine or Machine())
             _write_json(folder / "provenance.json", provenance() | {"data": data.fingerprint, "seconds": seconds})
             state.wait_for_everyone()
-            _write_json(folder / "complete", True)
+            _write_json(complete, True)
     return Run(folder)
 
 

@@ -43,6 +43,8 @@ def replacing(path: Path):
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
+        os.umask(mask := os.umask(0o077))
+        temporary.chmod(0o666 & ~mask)  # safetensors makes files that nobody else may read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

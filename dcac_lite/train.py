@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     from accelerate import PartialState
 
-    from .experiment import run
+    from .experiment import load_domain, run
     from .trainer import Machine
 
     options = parser()
@@ -54,7 +54,9 @@ def main() -> None:
     targets, resume, every = (values.pop(k) for k in ("targets", "resume", "checkpoint_every"))
     try:
         experiment = Experiment(**values)
-    except ValueError as error:
+        for name in (*experiment.sources, *targets):  # what is not there stops us now, not after the training
+            load_domain(name, experiment.tier, experiment.test_resize)
+    except (ValueError, OSError) as error:
         options.error(str(error))
     result = run(experiment, resume=resume, checkpoint_every=every, machine=machine)
     if PartialState().is_main_process:  # as `run` began it

@@ -68,11 +68,16 @@ def test_training_from_the_command_line(tmp_path):
         (["--rank", "0"], "rank is 0"),
         (["--recipe", "text"], "recipe is 'text'; expected one of default, official, paper"),
         (["--sedd", "3"], "unrecognized arguments: --sedd"),
+        (["--tier", "smoke", "--targets", "XX"], "domain is 'XX'; expected one of MA"),
+        (["--tier", "smoke", "--targets", "./nothing-here"], "nothing-here"),
+        (["--tier", "full", "--sources", "./nothing-here"], "nothing-here"),
+        (["--milestones", "5", "3"], "milestones is [5, 3]; expected rising epochs"),
     ],
 )
-def test_wrong_options_are_refused_in_a_sentence(words, sentence):
-    code, out, err = command("dcac_lite.train", *words)
+def test_wrong_options_are_refused_in_a_sentence(words, sentence, tmp_path):
+    code, out, err = command("dcac_lite.train", *words, DCAC_RUNS=str(tmp_path))
     assert code == 2 and sentence in err and "Traceback" not in err
+    assert not list(tmp_path.iterdir())  # before any training
 
 
 # ---------------------------------------------------------------- how the machine is used

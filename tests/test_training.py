@@ -1,10 +1,13 @@
 """Runs: deterministic, resumable to the last bit, trained once, and clear about what is wrong."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -121,6 +124,36 @@ def test_a_run_is_evaluated_without_its_training_data_and_stable_diffusion(tmp_p
     monkeypatch.setattr("dcac_lite.training.load_stable_diffusion", None)
     monkeypatch.setenv("DCAC_DATA", str(tmp_path / "nothing"))
     assert same(Run(tmp_path / "run").reid().state_dict(), expected)
+
+
+def test_somebody_else_s_run_is_found_and_evaluated(monkeypatch):
+    """In a folder that may be read only: nothing is trained, stored or lost."""
+    runs = Path(tempfile.mkdtemp())  # pytest's own folder is closed to other users
+    try:
+        monkeypatch.setenv("DCAC_RUNS", str(runs))
+        first = run(SMOKE, progress=False)
+        first.evaluate("D")
+        expected = {target: first.evaluate(target) for target in ("D", "MS")}
+        (first.folder / "lock").unlink(missing_ok=True)
+        metrics = json.loads((first.folder / "metrics.json").read_text())
+        (first.folder / "metrics.json").write_text(json.dumps({"D": metrics["D"]}))
+        before = {p: p.read_bytes() for p in first.folder.iterdir()}
+        for folder in (runs, runs / "smoke", first.folder):
+            folder.chmod(0o555)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            again = run(SMOKE, progress=False)
+            assert again.evaluate("D").equals(expected["D"])
+            with pytest.warns(UserWarning, match="metrics on MS were not stored in .*metrics.json"):
+                assert again.evaluate("MS").equals(expected["MS"])
+        finally:
+            os.seteuid(os.getuid())
+        assert again.folder == first.folder and before == {p: p.read_bytes() for p in first.folder.iterdir()}
+    finally:
+        for folder in (runs, *runs.rglob("*/")):
+            folder.chmod(0o755)
+        shutil.rmtree(runs)
 
 
 def test_two_processes_train_once(tmp_path):
