@@ -25,8 +25,8 @@ weights: setup
 	@python -m dcac_lite.pretrain runs/weights
 
 studies: setup
-	@for study in baseline-tuning epochs-tuning scheme-tuning comparison; do python -m dcac_lite.study $$study || exit 1; done
-	@python -m dcac_lite.cam_study
+	@for study in baseline-tuning epochs-tuning scheme-tuning comparison; do python -m dcac_lite.study --in-place $$study || exit 1; done
+	@python -m dcac_lite.cam_study --in-place
 
 notebooks: setup
 	@python -m dcac_lite.reproduce --in-place

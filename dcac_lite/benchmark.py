@@ -1,8 +1,8 @@
 """How fast and how small: this package against `plain_pipeline`, both measured in the same run.
 
 `python -m dcac_lite.benchmark {step,data,encoder,ranking,all} [--size lite|full]` prints a table and
-writes it to `figures/results/benchmark-DEVICE.csv`; rows that are not measured again stay. Needs no
-download: size `full` has random weights in the architectures of the full tier and drawn images.
+writes it to `results/benchmark-DEVICE.csv` in the runs folder, or to `--output`; rows that are not measured
+again stay. Needs no download: size `full` has random weights in the architectures of the full tier and drawn images.
 """
 
 import argparse
@@ -92,11 +92,11 @@ def write(rows: list[dict], size: str, batch: int, device, output: Path | None =
     import pandas as pd
 
     from .experiment import provenance
-    from .paths import figures_root, replacing
+    from .paths import replacing, results_folder
 
     name = device_name(device)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    path = output or figures_root() / "results" / f"benchmark-{slug}.csv"
+    path = output or results_folder(in_place=False) / f"benchmark-{slug}.csv"
     about = provenance()
     about |= {"versions": json.dumps(about["versions"]), "device": name, "load": round(os.getloadavg()[0], 1)}
     about["measured"] = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,6 +1,7 @@
 """The measurements behind Fig. 3's claims: five seeds of each model, maps and probabilities against the truth.
 
-`python -m dcac_lite.cam_study` trains what is missing and writes `figures/results/cam.csv`. Nothing is
+`python -m dcac_lite.cam_study` trains what is missing and writes `results/cam.csv` in the runs folder, with
+`--in-place` the published `figures/results/cam.csv` instead. Nothing is
 chosen by its numbers: settings are those of the tier, and the seeds are used for nothing else."""
 
 import argparse
@@ -15,8 +16,8 @@ from .augment import normalise
 from .cam import cam_maps, energy_ratio, pointing_game
 from .encoder import ReIDModel
 from .experiment import Experiment, load_domain, provenance, run
-from .paths import replacing
-from .study import in_processes, results_file
+from .paths import replacing, results_folder
+from .study import in_processes
 from .training import build
 from .truth import WAIST, attribute_similarity, look_similarity, same_garment, truth_of
 
@@ -157,8 +158,9 @@ def rows_of(experiment: Experiment, trained: bool = True) -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure maps and probabilities of five seeds; writes figures/results/cam.csv.")
+    parser = argparse.ArgumentParser(description="Measure maps and probabilities of five seeds; writes a table.")
     parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
+    parser.add_argument("--in-place", action="store_true", help="write the published table, figures/results/cam.csv")
     parser.add_argument("--job", help=argparse.SUPPRESS)  # one model in a process of its own
     arguments = parser.parse_args()
     if arguments.job:
@@ -169,9 +171,10 @@ def main() -> None:
     table = in_processes("dcac_lite.cam_study", jobs, arguments.workers)
     known = provenance()
     table = table.assign(commit=known["commit"][:12] if known["commit"] else "", torch=known["versions"]["torch"])
-    with replacing(results_file("cam")) as temporary:
+    path = results_folder(arguments.in_place) / "cam.csv"
+    with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
-    print(f"{len(table)} rows in {results_file('cam')} ({known['device']}).")
+    print(f"{len(table)} rows in {path} ({known['device']}).")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,13 @@ import torch
 AUTOCAST: dict[str, torch.dtype | None] = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+def keep_float32() -> None:
+    """Let a GPU compute float32 in float32, for the whole process: by default it rounds the inputs of
+    convolutions to ten bits (TF32), and one run would have two results."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def full_precision(x: torch.Tensor) -> torch.autocast:
     """A context in which autocast leaves float32 alone, on the device of `x`. The encoder and the U-Net
     run in low precision; what is behind a temperature must not: at a cosine of 1, tau = 0.01 makes a logit

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .device import keep_float32
+
 ROWS = 16  # queries whose gallery distances are counted together: few enough to stay in a CPU's cache
 
 
@@ -98,6 +100,7 @@ def evaluate(
 ) -> dict[str, float]:
     """mAP and CMC of a `ReIDModel` on the query and gallery of a `data.Domain`, in percent. autocast: the
     lower precision of the encoder, such as torch.bfloat16; distances are float32 in any case."""
+    keep_float32()
     device = next(model.parameters()).device
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         query = model.features(domain.query.images, batch, progress).to(device)

@@ -18,12 +18,13 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from .adaptation import MODES
+from .code_key import EVALUATION, TRAINING, code_key
 from .conditioning import SCHEMES
 from .data import Domain, lite_domain, read_dataset, training_set
 from .datasets import DATASETS, is_path, paper_name
 from .device import AUTOCAST, compute_device
 from .evaluation import evaluate
-from .paths import CLONE, data_root, replacing, runs_root
+from .paths import CLONE, IN_CLONE, data_root, replacing, runs_root
 from .recipes import RECIPES
 from .tiers import TIERS, paper_rank, paper_tau_c
 
@@ -282,24 +283,25 @@ class Run:
 
     def evaluate(self, *targets: str | os.PathLike):
         """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and kept,
-        and measured again when its files have changed; only the targets asked for are looked at. Warns where
+        and measured again when its files or the code of the evaluation have changed; only the targets asked for are looked at. Warns where
         the run's folder cannot be written to and nothing is kept."""
         import pandas as pd
 
         stored = self.folder / "metrics.json"
         metrics = json.loads(stored.read_text()) if stored.exists() else {}
         domains = {t: load_domain(t, self.experiment.tier, self.experiment.test_resize) for t in (_domain_name("target", t) for t in targets)}
-        changed = {t: d for t, d in domains.items() if metrics.get(t, {}).get("data") != d.fingerprint}
+        origins = {t: {"data": d.fingerprint, "code": code_key(EVALUATION)} for t, d in domains.items()}
+        changed = {t: d for t, d in domains.items() if not origins[t].items() <= metrics.get(t, {}).items()}
         if changed:
             reid = self.reid().to(compute_device())
             low = AUTOCAST[self.experiment.precision]
             for target, domain in changed.items():
-                metrics[target] = {"data": domain.fingerprint} | evaluate(reid, domain, autocast=low)
+                metrics[target] = origins[target] | evaluate(reid, domain, autocast=low)
                 try:
                     _write_json(stored, metrics)
                 except OSError as error:  # somebody else's run, or a full disk: the numbers are right all the same
                     warnings.warn(f"The metrics on {target} were not stored in {stored} ({error.strerror}); the next call measures again.")
-        return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns="data", errors="ignore")
+        return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns=["data", "code"], errors="ignore")
 
 
 def run(experiment: Experiment, progress: bool = True, resume: str = "auto", checkpoint_every: int | None = None, machine=None) -> Run:
@@ -343,17 +345,18 @@ def _key(experiment: Experiment, data: str) -> str:
     tier = TIERS[experiment.tier]
     # the rest of the tier's values are in the resolved experiment; of the weights their content counts, not their place
     sizes = [tier.image_size, tier.diffusion_size, tier.ema]
-    text = json.dumps([asdict(experiment), sizes, data, _weights_key(tier.name)], sort_keys=True)
+    weights = _weights_key(str(tier.clip), str(tier.stable_diffusion))
+    text = json.dumps([asdict(experiment), sizes, data, weights, code_key(TRAINING)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @cache
-def _weights_key(tier: str) -> str:
+def _weights_key(*sources: str) -> str:
     """Hash of a tier's weights when they are folders, else their names and the hub's revision."""
     from .diffusion import REVISIONS
 
-    digest = hashlib.sha256(REVISIONS.get(TIERS[tier].stable_diffusion, "").encode())
-    for source in (TIERS[tier].clip, TIERS[tier].stable_diffusion):
+    digest = hashlib.sha256("".join(REVISIONS.get(source, "") for source in sources).encode())
+    for source in sources:
         files = sorted(Path(source).rglob("*.safetensors")) if Path(source).is_dir() else []
         digest.update(b"".join(f.read_bytes() for f in files) or source.encode())
     return digest.hexdigest()[:16]
@@ -365,11 +368,12 @@ def provenance() -> dict:
 
     import torch
 
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CLONE, capture_output=True, text=True)
+    # an installed package may lie inside somebody else's clone
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CLONE, capture_output=True, text=True).stdout.strip() if IN_CLONE else ""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     packages = ("torch", "torchvision", "diffusers", "peft", "accelerate", "open_clip_torch", "numpy", "dcac-lite")
     return {
-        "commit": commit.stdout.strip() or None,
+        "commit": commit or None,
         "python": platform.python_version(),
         "device": device,
         "threads": torch.get_num_threads(),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 
-from .paths import figures_root, replacing, runs_root
+from .paths import figures_folder, replacing
 from .tiers import REHEARSAL, TIERS, Tier
 
 #: Colours that colour-blind readers can tell apart; one meaning each within its group, through the whole book.
@@ -67,7 +67,7 @@ class Setup:
 
     def save(self, figure, name: str, data=None, *, alt: str) -> None:
         """Show a matplotlib figure, and write it as NAME.svg and NAME.png, and the pandas `data` it was drawn
-        from as NAME.csv, into the figures folder (the runs folder for tiers other than lite).
+        from as NAME.csv, into `folder`.
 
         alt: what somebody who cannot see the figure should know; see `show_figure`."""
         # no date in the file: the same figure is the same bytes
@@ -121,8 +121,7 @@ def start(namespace: dict, **expected) -> Setup:
 
         prepare()
     _prepare_session()
-    folder = figures_root() if tier.name == "lite" else runs_root() / tier.name / "figures"
-    return Setup(tier, folder)
+    return Setup(tier, figures_folder(tier.name))
 
 
 def _injected_names(namespace: dict) -> set[str]:
@@ -150,16 +149,17 @@ def _prepare_session() -> None:
 
     import matplotlib.pyplot as plt
     import seaborn as sns
-    import torch
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
+
+    from .device import keep_float32
 
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
         library.disable_progress_bar()
     logging.getLogger("open_clip").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    torch.backends.cudnn.allow_tf32 = False  # a GPU would round convolutions to ten bits, and chapters assert equalities
+    keep_float32()  # chapters assert equalities
     sns.set_theme(context="notebook", style="whitegrid")
     plt.rcParams |= {"figure.dpi": 96, "axes.titlesize": 11, "axes.titleweight": "bold", "svg.hashsalt": "dcac-lite"}
 

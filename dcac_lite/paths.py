@@ -1,4 +1,5 @@
-"""Where things are: shipped weights inside the package; data, runs and other weights inside the clone."""
+"""Where things are: shipped weights inside the package; data, runs and other weights inside the clone, or in
+the working folder where the package is installed without one. Looked up when used, never on import."""
 
 import os
 from contextlib import contextmanager
@@ -6,11 +7,16 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 CLONE = PACKAGE.parent
+IN_CLONE = (CLONE / "pyproject.toml").is_file()  # not among installed packages
 LITE_WEIGHTS = PACKAGE / "weights"
 
 
+def _root() -> Path:
+    return CLONE if IN_CLONE else Path.cwd()
+
+
 def _folder(variable: str, name: str) -> Path:
-    return Path(os.environ[variable]) if os.environ.get(variable) else CLONE / name
+    return Path(os.environ[variable]) if os.environ.get(variable) else _root() / name
 
 
 def data_root() -> Path:
@@ -29,8 +35,19 @@ def weights_root() -> Path:
 
 
 def figures_root() -> Path:
-    """Folder of figures and of the studies' tables: `figures/` in the clone."""
-    return CLONE / "figures"
+    """Folder of the published figures and of the studies' tables: `figures/` in the clone. Read by the
+    notebooks; written to by the maintainers' commands only, which are told to (`--in-place`)."""
+    return _root() / "figures"
+
+
+def figures_folder(tier: str) -> Path:
+    """Folder that the notebooks write their figures to: `$DCAC_FIGURES`, or `TIER/figures/` in the runs folder."""
+    return Path(os.environ["DCAC_FIGURES"]) if os.environ.get("DCAC_FIGURES") else runs_root() / tier / "figures"
+
+
+def results_folder(in_place: bool) -> Path:
+    """Folder that studies write their tables to: `results/` in the runs folder, or, to publish them, in `figures/`."""
+    return (figures_root() if in_place else runs_root()) / "results"
 
 
 @contextmanager

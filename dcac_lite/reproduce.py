@@ -1,7 +1,8 @@
 """Run the notebooks headless, in order: `python -m dcac_lite.reproduce --tier lite`.
 
 Every notebook is executed by papermill into `runs/TIER/notebooks/`; `--in-place` writes the executed
-notebooks back to `notebooks/` instead (lite only: that is how the committed outputs are made).
+notebooks back to `notebooks/` and their figures to `figures/` instead (lite only: that is how the committed
+outputs are made).
 """
 
 import argparse
@@ -12,7 +13,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from .paths import CLONE, replacing, runs_root
+from .paths import CLONE, figures_folder, figures_root, replacing, runs_root
 from .tiers import TIERS
 
 NOTEBOOKS = CLONE / "notebooks"
@@ -81,14 +82,16 @@ def tidy(notebook) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run the notebooks headless, in order.")
     parser.add_argument("--tier", default="lite", choices=[*TIERS], help="default: lite")
-    parser.add_argument("--in-place", action="store_true", help="write the executed notebooks back to notebooks/ (lite only)")
+    parser.add_argument("--in-place", action="store_true", help="write back to notebooks/ and figures/ (lite only)")
     parser.add_argument("only", nargs="*", help="first letters of the notebooks to run, for example 00 04; default: all")
     arguments = parser.parse_args()
     if arguments.in_place and arguments.tier != "lite":
         parser.error(f"--in-place is for the lite tier, whose outputs are committed; got --tier {arguments.tier}.")
     names = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if not arguments.only or p.name.startswith(tuple(arguments.only))]
     if not names:
-        parser.error(f"no notebook in {NOTEBOOKS} starts with {' or '.join(arguments.only)}.")
+        parser.error(f"no notebook in {NOTEBOOKS} starts with {' or '.join(arguments.only) or 'anything'}; run this in a clone.")
+    if arguments.in_place:
+        os.environ["DCAC_FIGURES"] = str(figures_root())  # for the kernels
     out = NOTEBOOKS if arguments.in_place else runs_root() / arguments.tier / "notebooks"
     parameters = {} if arguments.tier == "lite" else {"tier": arguments.tier}
     for k, source in enumerate(names, 1):
@@ -100,8 +103,7 @@ def main() -> None:
             print("failed", flush=True)
             sys.exit(f"{source.name}: {error}\nThe notebook as far as it came: {out / source.name[:-6]}.failed.ipynb")
         print(f"{seconds:.0f} s", flush=True)
-    figures = CLONE / "figures" if arguments.tier == "lite" else runs_root() / arguments.tier / "figures"
-    print(f"Done. Figures: {figures}   Executed notebooks: {out}")
+    print(f"Done. Figures: {figures_folder(arguments.tier)}   Executed notebooks: {out}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Studies: many runs side by side, gathered into one tidy table with provenance.
 
-`python -m dcac_lite.study NAME` trains what is missing of a study and writes `figures/results/NAME.csv`,
-one row per run and target. The tuning studies look at the validation domain V and at nothing else.
+`python -m dcac_lite.study NAME` trains what is missing of a study and writes `results/NAME.csv` in the runs
+folder, one row per run and target; `--in-place` writes the published table in `figures/results/` instead. The tuning studies look at the validation domain V and at nothing else.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 
 from .experiment import DOMAIN_NAMES, Experiment, provenance, run
-from .paths import figures_root, replacing
+from .paths import figures_root, replacing, results_folder
 from .tiers import LITE, paper_tau_c
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
@@ -159,14 +159,15 @@ def compare(table, metric: str = "mAP"):
 
 
 def results_file(study: str) -> Path:
-    """Where a study's table is kept: `figures/results/STUDY.csv`."""
+    """The published table of a study: `figures/results/STUDY.csv`."""
     return figures_root() / "results" / f"{study}.csv"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the runs of a study and gather them in figures/results/.")
+    parser = argparse.ArgumentParser(description="Train the runs of a study and gather them in a table.")
     parser.add_argument("study", nargs="?", choices=[*STUDIES], help="which study")
     parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
+    parser.add_argument("--in-place", action="store_true", help="write the published table, figures/results/STUDY.csv")
     parser.add_argument("--job", help=argparse.SUPPRESS)  # one run in a process of its own
     arguments = parser.parse_args()
     if arguments.job:
@@ -176,7 +177,7 @@ def main() -> None:
     if arguments.study is None:
         parser.error(f"name a study: {', '.join(STUDIES)}")
     table = run_study(STUDIES[arguments.study](), arguments.workers)
-    path = results_file(arguments.study)
+    path = results_folder(arguments.in_place) / f"{arguments.study}.csv"
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
     print(f"{len(table)} rows in {path} ({provenance()['device']}, tier {LITE.name}).")

@@ -1,6 +1,7 @@
 """The three tiers, and a rehearsal of the last. A tier is a set of values (data, sizes, weights,
 schedule), never a branch."""
 
+import os
 from dataclasses import dataclass, field
 
 from .datasets import paper_name
@@ -8,6 +9,21 @@ from .paths import LITE_WEIGHTS, runs_root
 
 #: lambda and tau_c per conditioning scheme, (lambda, tau_c)
 SchemeValues = dict[str, tuple[float, float]]
+
+#: Below the runs folder: what `rehearsal.prepare` writes.
+REHEARSAL_FOLDER = "rehearsal-material"
+
+
+@dataclass(frozen=True)
+class _Rehearsed(os.PathLike):
+    """A folder of the rehearsal's material, in what is the runs folder when it is used."""
+
+    name: str
+
+    def __fspath__(self) -> str:
+        return str(runs_root() / REHEARSAL_FOLDER / self.name)
+
+    __str__ = __fspath__
 
 
 @dataclass(frozen=True)
@@ -27,8 +43,8 @@ class Tier:
     name: str
     image_size: tuple[int, int]
     diffusion_size: int
-    clip: str
-    stable_diffusion: str
+    clip: str | os.PathLike
+    stable_diffusion: str | os.PathLike
     share: float | None
     epochs: int
     iterations: int | None
@@ -45,7 +61,7 @@ class Tier:
     precision: str | None
     schemes: SchemeValues = field(default_factory=dict, hash=False)
     ema: bool = True
-    data: str | None = None
+    data: os.PathLike | None = None
 
     @property
     def batch(self) -> int:
@@ -82,14 +98,11 @@ FULL = Tier(
     identities=16, instances=4, padding=10, erasing=0.5, tau=0.01, gamma=0.2, precision=None, ema=False,
 )  # fmt: skip
 
-#: Below the runs folder: what `rehearsal.prepare` writes.
-REHEARSAL_FOLDER = "rehearsal-material"
-_material = runs_root() / REHEARSAL_FOLDER
 REHEARSAL = Tier(
     **FULL.__dict__
     | {
-        "name": "rehearsal", "epochs": 2, "iterations": 2, "warmup": 1, "milestones": (2,), "data": str(_material / "data"),
-        "clip": str(_material / "clip"), "stable_diffusion": str(_material / "stable-diffusion"),
+        "name": "rehearsal", "epochs": 2, "iterations": 2, "warmup": 1, "milestones": (2,), "data": _Rehearsed("data"),
+        "clip": _Rehearsed("clip"), "stable_diffusion": _Rehearsed("stable-diffusion"),
     },
 )  # fmt: skip
 

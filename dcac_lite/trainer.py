@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .augment import augment
 from .data import TrainingSet
 from .dcac import DCAC, gradient_norms
-from .device import AUTOCAST
+from .device import AUTOCAST, keep_float32
 from .diffusion import StableDiffusion, idle_parameters, sample_latents
 from .experiment import Experiment
 from .moments import cached_moments
@@ -99,6 +99,7 @@ class Trainer:
         from accelerate import Accelerator, DistributedDataParallelKwargs
         from accelerate.state import AcceleratorState
 
+        keep_float32()
         AcceleratorState._reset_state()  # an earlier run of this process may have used another precision
         # buffers come from the same numbers in every process, so they are equal but for rounding
         spread = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)

@@ -140,6 +140,35 @@ def test_a_misspelt_parameter_stops_the_training_notebook(tmp_path):
     assert not (tmp_path / "out.ipynb").exists() and (tmp_path / "out.failed.ipynb").exists()
 
 
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"targets": "D+nope"}, "domain is 'nope'; expected one of MA"),
+        ({"targets": "D+./nope"}, "nope does not exist"),
+        ({"milestones": "5+x"}, "milestones is .5, 'x'.; expected rising epochs"),
+        ({"identities": 1.5}, "identities is 1.5 .float.: expected int or None"),
+    ],
+)
+def test_what_the_training_notebook_cannot_use_stops_it_before_the_training(parameters, sentence, tmp_path, monkeypatch):
+    from papermill.exceptions import PapermillExecutionError
+
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path / "runs"))
+    (path,) = NOTEBOOKS.glob("05_*.ipynb")
+    with pytest.raises(PapermillExecutionError, match=sentence):
+        execute(path, tmp_path / "out.ipynb", {"tier": "smoke"} | parameters)
+    assert not list((tmp_path / "runs").rglob("config.json"))
+
+
+def test_the_training_notebook_trains_what_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path / "runs"))
+    (path,) = NOTEBOOKS.glob("05_*.ipynb")
+    told = {"epochs": 3, "iterations": 2, "identities": 6, "instances": 3, "warmup": 1, "weight_decay": 0.1, "padding": 0, "erasing": 0.5, "gamma": 0.5}
+    execute(path, tmp_path / "out.ipynb", {"tier": "smoke", "targets": "D", "milestones": "2+3"} | told)
+    (config,) = (tmp_path / "runs").rglob("config.json")
+    experiment = json.loads(config.read_text())["experiment"]
+    assert {name: experiment[name] for name in told} == told and experiment["milestones"] == [2, 3]
+
+
 # ---------------------------------------------------------------- set-up
 
 

@@ -1,0 +1,214 @@
+"""Where files go and where they are looked for: what is published stays as it is, and folders are looked up when used."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+from dcac_lite import Experiment, TIERS, code_key, evaluate, run
+from dcac_lite import experiment as experiment_module
+from dcac_lite.code_key import EVALUATION, TRAINING
+from dcac_lite.experiment import _key
+from dcac_lite.notebook import start
+from dcac_lite.paths import CLONE, PACKAGE
+from dcac_lite.reproduce import NOTEBOOKS
+from dcac_lite.study import results_file
+
+
+def changed() -> str:
+    """What git sees in the published folders."""
+    return subprocess.run(["git", "status", "--porcelain", "figures", "notebooks"], cwd=CLONE, capture_output=True, text=True).stdout
+
+
+def python(code, *arguments, folder=CLONE, **environment):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.split("\n")[:-1]
+
+
+# ---------------------------------------------------------------- figures
+
+
+@pytest.mark.parametrize("tier", ["smoke", "lite"])
+def test_figures_go_below_the_runs_folder(tier, tmp_path, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
+    before = changed()
+    setup = start({"In": [], "tier": tier}, tier=("smoke", "lite", "full"))
+    alt = "A line through two points, drawn where a notebook's figures go."
+    setup.save(plt.figure(), "05_history", pd.DataFrame({"step": [1]}), alt=alt)
+    assert {p.name for p in (tmp_path / tier / "figures").iterdir()} == {"05_history.svg", "05_history.png", "05_history.csv"}
+    assert changed() == before
+
+
+def test_only_the_publishing_command_writes_where_the_figures_are_published(tmp_path, monkeypatch):
+    """`reproduce` with and without --in-place, on a notebook that only says where its figures would go."""
+    from dcac_lite import reproduce
+
+    told = []
+    monkeypatch.setattr(reproduce, "execute", lambda *a: told.append(reproduce.figures_folder("lite")) or 0.0)
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
+    monkeypatch.setenv("DCAC_FIGURES", "")  # so that what the command sets is undone
+    for words in (["00"], ["--in-place", "00"]):
+        monkeypatch.setattr(sys, "argv", ["reproduce", *words])
+        reproduce.main()
+    assert told == [tmp_path / "lite" / "figures", CLONE / "figures"]
+
+
+def test_a_study_by_hand_leaves_the_published_table(tmp_path, monkeypatch):
+    from dcac_lite import study
+
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
+    monkeypatch.setattr(study, "run_study", lambda jobs, workers: pd.DataFrame({"mAP": [1.0]}))
+    monkeypatch.setattr(sys, "argv", ["study", "comparison"])
+    before = results_file("comparison").read_bytes()
+    study.main()
+    assert (tmp_path / "results" / "comparison.csv").exists() and results_file("comparison").read_bytes() == before
+    assert results_file("comparison") == CLONE / "figures" / "results" / "comparison.csv"
+
+
+def test_readme_s_papermill_line_leaves_the_clone_clean(tmp_path):
+    """In the smoke tier, and with the line's own output file beside the clone's."""
+    before = changed()
+    (path,) = NOTEBOOKS.glob("05_*.ipynb")
+    words = [path, tmp_path / "out.ipynb", *"-p source MS -p conditioning class-wise -p seed 3 -p tier smoke -p targets D".split()]
+    subprocess.run([sys.executable, "-m", "papermill", "--no-progress-bar", *words], check=True, cwd=CLONE, env=os.environ | {"DCAC_RUNS": str(tmp_path)})
+    assert changed() == before and (tmp_path / "smoke" / "figures" / "05_history.csv").exists()
+    ignored = subprocess.run(["git", "check-ignore", "out.ipynb", "notebooks/05_full_training.failed.ipynb"], cwd=CLONE, capture_output=True, text=True)
+    assert len(ignored.stdout.split()) == 2
+
+
+# ---------------------------------------------------------------- roots
+
+ROOTS = """
+import sys
+from dcac_lite import paths, tiers
+from dcac_lite.experiment import provenance
+import os
+print(paths.PACKAGE.parent)
+for root in (paths.data_root, paths.runs_root, paths.weights_root, paths.figures_root):
+    print(root())
+print(provenance()["commit"])
+"""
+
+
+def test_an_installed_package_works_in_the_working_folder(tmp_path):
+    """As a wheel, the package lies among others, here inside somebody else's clone."""
+    packages = tmp_path / "theirs" / "site-packages"
+    shutil.copytree(PACKAGE, packages / "dcac_lite", ignore=shutil.ignore_patterns("weights", "__pycache__"))
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run([*git, *words], cwd=tmp_path / "theirs", check=True)
+    work = tmp_path / "work"
+    work.mkdir()
+    variables = dict.fromkeys(("DCAC_DATA", "DCAC_RUNS", "DCAC_WEIGHTS"), "")
+    place, *roots, commit = python(ROOTS, folder=work, PYTHONPATH=str(packages), **variables)
+    assert place == str(packages) and roots == [str(work / name) for name in ("data", "runs", "weights", "figures")]
+    assert commit == "None"
+
+
+def test_in_a_clone_the_roots_are_the_clone_s(tmp_path):
+    variables = dict.fromkeys(("DCAC_DATA", "DCAC_RUNS", "DCAC_WEIGHTS"), "")
+    place, *roots, commit = python(ROOTS, folder=tmp_path, PYTHONPATH=str(CLONE), **variables)
+    assert place == str(CLONE) and roots == [str(CLONE / name) for name in ("data", "runs", "weights", "figures")]
+
+
+def test_the_rehearsal_s_material_is_where_the_runs_are_now(tmp_path, monkeypatch):
+    tier = TIERS["rehearsal"]
+    for name in ("one", "other"):
+        monkeypatch.setenv("DCAC_RUNS", str(tmp_path / name))
+        for value, part in ((tier.clip, "clip"), (tier.stable_diffusion, "stable-diffusion"), (tier.data, "data")):
+            assert os.fspath(value) == str(value) == str(tmp_path / name / "rehearsal-material" / part)
+
+
+# ---------------------------------------------------------------- the code that a number came from
+
+
+def keys(folder, monkeypatch) -> tuple[str, str]:
+    monkeypatch.setattr(code_key, "PACKAGE", folder)
+    return code_key.code_key.__wrapped__(TRAINING), code_key.code_key.__wrapped__(EVALUATION)
+
+
+def test_a_changed_method_has_another_key_and_a_changed_comment_has_not(tmp_path, monkeypatch):
+    folder = tmp_path / "package"
+    folder.mkdir()
+    for module in {*TRAINING, *EVALUATION}:
+        shutil.copy(PACKAGE / f"{module}.py", folder)
+    first = keys(folder, monkeypatch)
+
+    def edit(module, old, new):
+        text = (folder / f"{module}.py").read_text()
+        assert old in text
+        (folder / f"{module}.py").write_text(text.replace(old, new, 1))
+        return keys(folder, monkeypatch)
+
+    assert edit("memory", '"""', '"""Put otherwise. ') == first
+    assert edit("memory", "\nimport torch\n", "\n# why\nimport torch\n\n") == first
+    assert edit("evaluation", "ROWS = 16", "ROWS = 32")[0] == first[0] != edit("evaluation", "", "")[1]
+    assert edit("memory", "gamma: float = 0.2", "gamma: float = 0.3")[0] != first[0]
+
+
+def test_runs_and_metrics_of_other_code_are_not_taken(tmp_path, monkeypatch):
+    experiment = Experiment(tier="smoke", conditioning="none", seed=5)
+    first = run(experiment, progress=False)
+    expected, key = first.evaluate("D"), _key(experiment.resolved(), "data")
+    stored = first.folder / "metrics.json"
+    stored.write_text(stored.read_text().replace(f'"mAP": {float(expected["mAP"][0])!r}', '"mAP": 99.0'))
+    assert run(experiment, progress=False).evaluate("D")["mAP"][0] == 99.0  # as stored
+    monkeypatch.setattr(experiment_module, "code_key", lambda modules: "another version")
+    assert first.evaluate("D").equals(expected) and first.evaluate("D").equals(expected)
+    assert _key(experiment.resolved(), "data") != key
+
+
+#: Modules that training and evaluation import, and why no number depends on their code.
+NOT_COUNTED = {
+    "experiment": "its values and the data's and weights' fingerprints are in the key",
+    "tiers": "its values are in the key", "code_key": "is the key", "paths": "says where files are", "hub": "says where files are",
+    "checkpoints": "keeps what was computed", "tensor_files": "loads what is stored, or nothing",
+    "datasets": "says where files are", "renderer": "the data's fingerprint is in the key",
+    "scenes": "the data's fingerprint is in the key", "worlds": "the data's fingerprint is in the key",
+    "convert": "makes other runs", "notebook": "shows",
+}  # fmt: skip
+
+
+def imported(module: str) -> set[str]:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    return {n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1 and n.module}
+
+
+@pytest.mark.parametrize(("roots", "counted"), [(("training",), TRAINING), (("evaluation", "encoder", "data"), EVALUATION)])
+def test_all_code_that_numbers_depend_on_is_counted(roots, counted):
+    reached, waiting = set(), set(roots)
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        if module not in NOT_COUNTED:
+            waiting |= imported(module) - reached
+    assert reached - NOT_COUNTED.keys() == set(counted)
+
+
+def test_float32_is_float32_in_commands_and_notebooks_alike(smoke_data, monkeypatch):
+    from dcac_lite.trainer import Trainer
+    from dcac_lite.training import build
+
+    e = Experiment(tier="smoke", conditioning="none", epochs=1).resolved()
+    reid = build(e, smoke_data.identities)[0].reid
+    domain = experiment_module.load_domain("D", "smoke")
+    flags = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    doors = {
+        "training": lambda: Trainer(e, smoke_data, *build(e, smoke_data.identities)),
+        "evaluation": lambda: evaluate(reid, domain),
+        "a notebook": lambda: start({"In": [], "tier": "smoke"}, tier=("smoke",)),
+    }
+    for name, enter in doors.items():
+        for flag in flags:
+            monkeypatch.setattr(flag, "allow_tf32", True)
+        enter()
+        assert not any(flag.allow_tf32 for flag in flags), name
