@@ -94,7 +94,8 @@ class Training:
         self.size, self.batch, self.device, self.tier = size, batch, device, TIERS[size]
         self.gpu = device.type == "cuda"
         self.experiment = Experiment(
-            tier=size, sources="MA", precision="bf16" if self.gpu else "no", identities=batch // IMAGES_EACH, instances=IMAGES_EACH
+            tier=size, sources="MA", precision="bf16" if self.gpu else "no",
+            identities=batch // IMAGES_EACH, instances=IMAGES_EACH,
         ).resolved()  # fmt: skip
         identities = 751 if self.gpu else 2 * batch // IMAGES_EACH  # Market-1501's, or two batches for the slower device
         if not (folder / "data").exists():

@@ -76,7 +76,7 @@ class Experiment:
     def __post_init__(self) -> None:
         sources = (self.sources,) if isinstance(self.sources, (str, os.PathLike)) else self.sources
         if not isinstance(sources, (tuple, list)):  # a set has no order, on which the labels depend
-            raise ValueError(f"sources is {sources!r}; expected a domain, or a tuple or list of domains, such as ('MA', 'D').")
+            raise ValueError(f"sources is {sources!r}; expected a domain, or a tuple or list such as ('MA', 'D').")
         values: dict = {"sources": tuple(_domain_name("source", name) for name in sources)}
         if not sources:
             raise ValueError("sources is empty; name at least one domain to train on.")
@@ -103,7 +103,8 @@ class Experiment:
         epochs = self.epochs or tier.epochs
         values["warmup"] = _in_proportion(tier.warmup, epochs, tier.epochs)
         # two that fall into one epoch count once, and the first epoch never decays
-        values["milestones"] = tuple(dict.fromkeys(max(2, _in_proportion(m, epochs, tier.epochs)) for m in tier.milestones))
+        milestones = [max(2, _in_proportion(m, epochs, tier.epochs)) for m in tier.milestones]
+        values["milestones"] = tuple(dict.fromkeys(milestones))
         values = {name: value if getattr(self, name) is None else getattr(self, name) for name, value in values.items()}
         if self.conditioning == "none":
             return replace(self, **values, adaptation="frozen", rank=1, lambda_=0.0, tau_c=1.0)
@@ -135,12 +136,16 @@ _CHOICES = {"tier": TIERS, "conditioning": ("none", *SCHEMES), "adaptation": MOD
 _LARGEST = sys.float_info.max
 #: kind, least and largest value of every number. seed: what every generator that it goes to can take.
 _NUMBERS: dict[str, tuple[type, float, float]] = {
-    "rank": (int, 1, _LARGEST), "lambda_": (float, 0, _LARGEST), "tau_c": (float, 1e-6, _LARGEST), "seed": (int, 0, 2**32 - 1),
-    "epochs": (int, 1, _LARGEST), "lr": (float, 0, _LARGEST), "tau": (float, 1e-6, _LARGEST), "accumulation": (int, 1, _LARGEST),
-    "warmup": (int, 0, _LARGEST), "iterations": (int, 1, _LARGEST), "identities": (int, 2, _LARGEST), "instances": (int, 1, _LARGEST),
-    "weight_decay": (float, 0, _LARGEST), "padding": (int, 0, _LARGEST), "erasing": (float, 0, 1), "gamma": (float, 0, 1),
+    "rank": (int, 1, _LARGEST), "lambda_": (float, 0, _LARGEST), "tau_c": (float, 1e-6, _LARGEST),
+    "seed": (int, 0, 2**32 - 1), "accumulation": (int, 1, _LARGEST), "epochs": (int, 1, _LARGEST),
+    "lr": (float, 0, _LARGEST), "weight_decay": (float, 0, _LARGEST), "warmup": (int, 0, _LARGEST),
+    "tau": (float, 1e-6, _LARGEST), "gamma": (float, 0, 1), "iterations": (int, 1, _LARGEST),
+    "identities": (int, 2, _LARGEST), "instances": (int, 1, _LARGEST),
+    "padding": (int, 0, _LARGEST), "erasing": (float, 0, 1),
 }  # fmt: skip
-_OF_THE_TIER = ("epochs", "lr", "tau", "gamma", "iterations", "identities", "instances", "weight_decay", "padding", "erasing")
+_OF_THE_TIER = (
+    "epochs", "lr", "tau", "gamma", "iterations", "identities", "instances", "weight_decay", "padding", "erasing",
+)  # fmt: skip
 
 
 def _one_of(what: str, value, choices) -> str:
@@ -159,9 +164,10 @@ def _number(name: str, value, kind: type, least: float, most: float):
 
 
 def _milestones(value) -> tuple[int, ...]:
-    right = isinstance(value, (tuple, list)) and all(isinstance(m, Integral) and not isinstance(m, bool) and m > 0 for m in value)
-    if not right or any(a >= b for a, b in zip(value, value[1:])):
-        raise ValueError(f"milestones is {value!r}; expected rising epochs, counted from 1, such as (30, 50), or () for no decay.")
+    epochs = value if isinstance(value, (tuple, list)) else [None]
+    right = all(isinstance(m, Integral) and not isinstance(m, bool) and m > 0 for m in epochs)
+    if not right or any(a >= b for a, b in zip(epochs, epochs[1:])):
+        raise ValueError(f"milestones is {value!r}; expected rising epochs such as (30, 50), or () for no decay.")
     return tuple(int(m) for m in value)
 
 
@@ -283,13 +289,14 @@ class Run:
 
     def evaluate(self, *targets: str | os.PathLike):
         """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and kept,
-        and measured again when its files or the code of the evaluation have changed; only the targets asked for are looked at. Warns where
-        the run's folder cannot be written to and nothing is kept."""
+        and measured again when its files or the code of the evaluation have changed; only the targets asked
+        for are looked at. Warns where the run's folder cannot be written to and nothing is kept."""
         import pandas as pd
 
         stored = self.folder / "metrics.json"
         metrics = json.loads(stored.read_text()) if stored.exists() else {}
-        domains = {t: load_domain(t, self.experiment.tier, self.experiment.test_resize) for t in (_domain_name("target", t) for t in targets)}
+        names = [_domain_name("target", target) for target in targets]
+        domains = {t: load_domain(t, self.experiment.tier, self.experiment.test_resize) for t in names}
         origins = {t: {"data": d.fingerprint, "code": code_key(EVALUATION)} for t, d in domains.items()}
         changed = {t: d for t, d in domains.items() if not origins[t].items() <= metrics.get(t, {}).items()}
         if changed:
@@ -300,8 +307,10 @@ class Run:
                 try:
                     _write_json(stored, metrics)
                 except OSError as error:  # somebody else's run, or a full disk: the numbers are right all the same
-                    warnings.warn(f"The metrics on {target} were not stored in {stored} ({error.strerror}); the next call measures again.")
-        return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns=["data", "code"], errors="ignore")
+                    why = f"{stored} ({error.strerror}); the next call measures again."
+                    warnings.warn(f"The metrics on {target} were not stored in {why}", stacklevel=2)
+        rows = [{"target": t} | metrics[t] for t in domains]
+        return pd.DataFrame(rows).drop(columns=["data", "code"], errors="ignore")
 
 
 def run(experiment: Experiment, progress: bool = True, resume: str = "auto", checkpoint_every: int | None = None, machine=None) -> Run:
@@ -368,8 +377,10 @@ def provenance() -> dict:
 
     import torch
 
-    # an installed package may lie inside somebody else's clone
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CLONE, capture_output=True, text=True).stdout.strip() if IN_CLONE else ""
+    commit = ""
+    if IN_CLONE:  # an installed package may lie inside somebody else's clone
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CLONE, capture_output=True, text=True)
+        commit = git.stdout.strip()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     packages = ("torch", "torchvision", "diffusers", "peft", "accelerate", "open_clip_torch", "numpy", "dcac-lite")
     return {

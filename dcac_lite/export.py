@@ -60,7 +60,7 @@ class FeatureExtractor(
     @classmethod
     def from_run(cls, run) -> "FeatureExtractor":
         """The encoder of an `experiment.Run`, trained here or converted, with the filter of its evaluation."""
-        return cls.from_reid(run.reid(), run.test_resize)
+        return cls.from_reid(run.reid(), run.experiment.test_resize)
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, H, W] at the model's own size -> unit-length features, float32 [B, d]."""

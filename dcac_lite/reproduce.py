@@ -89,7 +89,9 @@ def main() -> None:
         parser.error(f"--in-place is for the lite tier, whose outputs are committed; got --tier {arguments.tier}.")
     names = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if not arguments.only or p.name.startswith(tuple(arguments.only))]
     if not names:
-        parser.error(f"no notebook in {NOTEBOOKS} starts with {' or '.join(arguments.only) or 'anything'}; run this in a clone.")
+        if not NOTEBOOKS.is_dir():
+            parser.error(f"there are no notebooks in {NOTEBOOKS}; run this in a clone, not from an installed package.")
+        parser.error(f"no notebook in {NOTEBOOKS} starts with {' or '.join(arguments.only)}.")
     if arguments.in_place:
         os.environ["DCAC_FIGURES"] = str(figures_root())  # for the kernels
     out = NOTEBOOKS if arguments.in_place else runs_root() / arguments.tier / "notebooks"

@@ -1,7 +1,8 @@
 """Studies: many runs side by side, gathered into one tidy table with provenance.
 
 `python -m dcac_lite.study NAME` trains what is missing of a study and writes `results/NAME.csv` in the runs
-folder, one row per run and target; `--in-place` writes the published table in `figures/results/` instead. The tuning studies look at the validation domain V and at nothing else.
+folder, one row per run and target; `--in-place` writes the published table in `figures/results/` instead. The
+tuning studies look at the validation domain V and at nothing else.
 """
 
 import argparse

@@ -24,7 +24,8 @@ def parser() -> argparse.ArgumentParser:
             group.add_argument("--sources", nargs="+", default=list(field.default), metavar="NAME", help="default: MA")
             continue
         if field.name == "milestones":
-            group.add_argument("--milestones", nargs="*", type=int, metavar="EPOCH", help="default: the tier's, moved with the epochs")
+            about = "default: the tier's, moved with the epochs"
+            group.add_argument("--milestones", nargs="*", type=int, metavar="EPOCH", help=about)
             continue
         kind = next(t for t in (*get_args(hints[field.name]), hints[field.name]) if t in (int, float, str))
         shown = "the tier's" if field.default is None else field.default

@@ -67,7 +67,8 @@ def test_what_is_set_is_what_a_run_does(smoke_data, tmp_path, monkeypatch):
     assert {name: getattr(e, name) for name in OWN} == OWN
     seen = []
     step, states = Trainer.step, []
-    monkeypatch.setattr(Trainer, "step", lambda self, inputs, **k: seen.append((self, inputs)) or step(self, inputs, **k))
+    spy = lambda self, inputs, **options: seen.append((self, inputs)) or step(self, inputs, **options)  # noqa: E731
+    monkeypatch.setattr(Trainer, "step", spy)
     monkeypatch.setattr(Checkpoints, "write", lambda self, state: states.append(state["optimizer"]["param_groups"]))
     training.train(e, smoke_data, tmp_path, progress=False)
     assert len(seen) == 2 * 3 and {len(inputs[0]) for _, inputs in seen} == {18}
@@ -95,14 +96,15 @@ def test_every_setting_has_a_key_of_its_own():
     changed = {name: value for name, value in (OWN | {"seed": 1, "epochs": 9, "erasing": 0.1, "iterations": 7}).items()}
     keys = {_key(replace(base, **{name: value}), "data") for name, value in changed.items()}
     assert len(keys | {_key(base, "data")}) == len(changed) + 1
-    assert _key(Experiment(tier="full", lr=1).resolved(), "data") == _key(Experiment(tier="full", lr=1.0).resolved(), "data")
+    assert len({_key(Experiment(tier="full", lr=lr).resolved(), "data") for lr in (1, 1.0, np.float32(1))}) == 1
 
 
 # ---------------------------------------------------------------- types
 
 
 def test_numpy_s_numbers_are_numbers(tmp_path):
-    e = Experiment(seed=np.int64(3), lr=np.float32(0.5), rank=np.uint8(4), milestones=[np.int32(2)], tau=1, gamma=Fraction(1, 2))
+    small = {"rank": np.uint8(4), "milestones": [np.int32(2)]}
+    e = Experiment(seed=np.int64(3), lr=np.float32(0.5), tau=1, gamma=Fraction(1, 2), **small)
     assert e == Experiment(seed=3, lr=0.5, rank=4, milestones=(2,), tau=1.0, gamma=0.5)
     (tmp_path / "config.json").write_text(json.dumps({"experiment": asdict(e.resolved())}))
     assert Run(tmp_path).experiment == e.resolved()
@@ -110,7 +112,9 @@ def test_numpy_s_numbers_are_numbers(tmp_path):
 
 
 def test_a_run_of_an_earlier_version_took_the_tier_s_values(tmp_path):
-    told = {k: v for k, v in asdict(Experiment(tier="full").resolved()).items() if k not in ("identities", "milestones", "gamma")}
+    told = asdict(Experiment(tier="full").resolved())
+    for name in ("identities", "milestones", "gamma"):
+        told.pop(name)
     (tmp_path / "config.json").write_text(json.dumps({"experiment": told}))
     assert Run(tmp_path).experiment == Experiment(tier="full").resolved()
 
@@ -126,10 +130,11 @@ VALUES = (-1, float("inf"), float("nan"), True, "3", [3], (), {}, 1j, np.zeros(2
     + [{name: value} for name in WHOLE for value in (1.5, 2.0)]
     + [{"seed": value} for value in (None, 2**32, 2**62)]
     + [{"accumulation": None}, {"erasing": 1.1}, {"gamma": 2}, {"identities": 1}]
-    + [{name: value} for name in ("tier", "conditioning", "adaptation", "recipe") for value in (None, 3, ["lite"], True)]
+    + [{name: value} for name in ("tier", "conditioning", "adaptation", "recipe") for value in (None, 3, ["lite"])]
     + [{"precision": value} for value in (16, ["no"], True)]
-    + [{"milestones": value} for value in (3, "30+50", (5, 3), (2, 2), (0,), (1.5,), (True,), (None,), {3, 5}, np.array([3]))]
-    + [{"sources": value} for value in (None, 3, {"MA", "D"}, ("MA", None), [["MA"]], True, iter(["MA"]), (), "", b"MA")],
+    + [{"milestones": value} for value in (3, "30+50", (5, 3), (2, 2), (0,), (1.5,), (True,), (None,))]
+    + [{"milestones": value} for value in ({3, 5}, np.array([3]))]
+    + [{"sources": value} for value in (None, 3, {"MA", "D"}, ("MA", None), [["MA"]], True, iter(["MA"]), "", b"MA")],
     ids=str,
 )  # fmt: skip
 def test_what_is_of_no_use_is_refused_in_one_sentence(options):
@@ -137,7 +142,7 @@ def test_what_is_of_no_use_is_refused_in_one_sentence(options):
         Experiment(**options)
     (name,) = options
     sentence = str(refused.value)
-    assert sentence.startswith(name.rstrip("s") if name == "sources" else name) and "expected" in sentence or "is empty" in sentence
+    assert sentence.startswith("source" if name == "sources" else name) and "; expected" in sentence
     assert sentence.endswith(".") and "\n" not in sentence.replace("\\n", "") and len(sentence) < 600
 
 

@@ -112,7 +112,7 @@ def test_starting_over_forgets_the_checkpoints(smoke_data, tmp_path, monkeypatch
 
 def test_a_batch_that_cannot_be_shared_is_refused(smoke_data, tmp_path):
     for parts in (5, 64):  # not equally, and one image each
-        with pytest.raises(ValueError, match=f"batch of 64 images cannot be shared equally by 1 processes in {parts} parts"):
+        with pytest.raises(ValueError, match=f"64 images cannot be shared equally by 1 processes in {parts} parts"):
             training.train(Experiment(tier="smoke", accumulation=parts).resolved(), smoke_data, tmp_path)
 
 

@@ -149,7 +149,7 @@ def test_a_misspelt_parameter_stops_the_training_notebook(tmp_path):
         ({"identities": 1.5}, "identities is 1.5 .float.: expected int or None"),
     ],
 )
-def test_what_the_training_notebook_cannot_use_stops_it_before_the_training(parameters, sentence, tmp_path, monkeypatch):
+def test_what_the_training_notebook_cannot_use_stops_it_early(parameters, sentence, tmp_path, monkeypatch):
     from papermill.exceptions import PapermillExecutionError
 
     monkeypatch.setenv("DCAC_RUNS", str(tmp_path / "runs"))
@@ -162,7 +162,8 @@ def test_what_the_training_notebook_cannot_use_stops_it_before_the_training(para
 def test_the_training_notebook_trains_what_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("DCAC_RUNS", str(tmp_path / "runs"))
     (path,) = NOTEBOOKS.glob("05_*.ipynb")
-    told = {"epochs": 3, "iterations": 2, "identities": 6, "instances": 3, "warmup": 1, "weight_decay": 0.1, "padding": 0, "erasing": 0.5, "gamma": 0.5}
+    told = {"epochs": 3, "iterations": 2, "identities": 6, "instances": 3, "warmup": 1, "padding": 0}
+    told |= {"weight_decay": 0.1, "erasing": 0.5, "gamma": 0.5}
     execute(path, tmp_path / "out.ipynb", {"tier": "smoke", "targets": "D", "milestones": "2+3"} | told)
     (config,) = (tmp_path / "runs").rglob("config.json")
     experiment = json.loads(config.read_text())["experiment"]
