@@ -4,6 +4,7 @@ The decoded files lie in `decoded/` beside a data set, or in `$DCAC_CACHE` where
 be deleted at any time. At 256 x 128 all four data sets take 21 GB, MSMT17 alone 12.4 GB.
 """
 
+import io
 import os
 import shutil
 from collections import deque
@@ -22,6 +23,7 @@ from .paths import replacing
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK")  # of Pillow; 8 bits a channel
 _MOST_PIXELS = 50_000_000
+DIGEST = 32  # bytes of a SHA-256 behind the numbers of an .npy file, where NumPy does not look
 T, R = TypeVar("T"), TypeVar("R")
 
 
@@ -72,6 +74,20 @@ def decode(path: Path, size: tuple[int, int], resize: str = "bicubic") -> np.nda
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
 
 
+def npy_header(dtype: type, shape: tuple[int, ...]) -> bytes:
+    """The bytes of an .npy file before its numbers."""
+    stream = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def size_in_words(size: float) -> str:
+    """A number of bytes as text: 12.4 GB, or in the unit in which it does not round to nothing."""
+    unit, factor = next(((u, f) for u, f in (("GB", 1e9), ("MB", 1e6)) if size >= f / 10), ("kB", 1e3))
+    return f"{size / factor:.1f} {unit}"
+
+
 def _write_decoded(stored: Path, files: Sequence[ImageFile], size: tuple[int, int], resize: str, progress) -> None:
     for abandoned in stored.parent.glob(f".{stored.stem}.*.part.npy"):  # by a process that was killed: the lock is ours
         abandoned.unlink()
@@ -102,14 +118,14 @@ def decoded(listing: Listing, size: tuple[int, int], progress=iter, test_resize:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if (free := shutil.disk_usage(folder).free) < needed:
-                raise OSError(f"{free / 1e9:.1f} GB are free")
+                raise OSError(f"{size_in_words(free)} are free")
             with FileLock(folder / f"{listing.folder.name}.lock"):
                 for split, path in lacking.items():
                     if not _is_whole(path, len(getattr(listing, split)), size):  # else another process was faster
                         _write_decoded(path, getattr(listing, split), size, resize[split], progress)
         except OSError as error:
             raise OSError(
-                f"The decoded images of {listing.folder} need {needed / 1e9:.1f} GB in {folder}, which did not work ({error}); "
+                f"The decoded images of {listing.folder} need {size_in_words(needed)} in {folder}, which did not work ({error}); "
                 "make room or set DCAC_CACHE to a folder with room."
             ) from error
     return {split: np.load(path, mmap_mode="r") for split, path in stored.items()}

@@ -65,7 +65,7 @@ def test_a_full_disk_is_told_before_the_work_starts(tmp_path, monkeypatch):
     root = market(tmp_path / "mine")
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(decoding.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(OSError, match=r"mine need 0.0 GB in .*decoded, which did not work \(0.0 GB are free\).*DCAC_CACHE"):
+    with pytest.raises(OSError, match=r"mine need 24.6 kB in .*decoded, which did not work \(1.0 kB are free\).*DCAC_CACHE"):
         read_dataset(root, SIZE)
     assert not list(tmp_path.glob("decoded/*"))
 
