@@ -20,10 +20,14 @@ from .data import Domain, lite_domain, read_dataset, training_set
 from .datasets import DATASETS, is_path, paper_name
 from .device import AUTOCAST, compute_device
 from .evaluation import evaluate
-from .paths import CLONE, data_root, replacing, runs_root
+from .paths import CLONE, data_root, remove_parts, replacing, runs_root
 from .recipes import RECIPES
+from .tensor_files import file_sha256, read_json
 from .tiers import TIERS, Tier, paper_rank, paper_tau_c
 
+#: In a run's folder, written last: the checksums of the files that do not change any more.
+COMPLETE = "complete"
+RECORDS = ("config.json", "history.csv", "provenance.json")
 DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
 
 
@@ -156,20 +160,34 @@ class Run:
         self.folder = Path(folder)
         if not (self.folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder} is no run: it holds no config.json; expected a folder such as runs/lite/KEY.")
-        config = json.loads((self.folder / "config.json").read_text())
-        self.experiment = Experiment(**{**config["experiment"], "sources": tuple(config["experiment"]["sources"])})
+        described = self._checked("config.json")
+        try:
+            values = read_json(described)["experiment"]
+            self.experiment = Experiment(**{**values, "sources": tuple(values["sources"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{described} describes no experiment ({error}); delete the folder to train it again.") from error
+
+    def _checked(self, name: str) -> Path:
+        """A file of the run, after a look at the checksum that a finished run has of it."""
+        file, finished = self.folder / name, self.folder / COMPLETE
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} does not exist; the run is not finished, or not whole.")
+        # a converted run has not been trained here and has none
+        if finished.exists() and read_json(finished).get(name) != file_sha256(file):
+            raise ValueError(f"{file} is not as it was when the run was finished; delete the folder to train it again.")
+        return file
 
     @property
     def history(self):
         """Losses and learning rate of every step, a pandas DataFrame."""
         import pandas as pd
 
-        return pd.read_csv(self.folder / "history.csv")
+        return pd.read_csv(self._checked("history.csv"))
 
     @property
     def provenance(self) -> dict:
         """Versions, commit, hardware, data fingerprint and seconds of training."""
-        return json.loads((self.folder / "provenance.json").read_text())
+        return read_json(self._checked("provenance.json"))
 
     def _trained(self) -> tuple[Path, dict, int]:
         """File and tensors of what was trained, and the number of identities."""
@@ -221,17 +239,25 @@ class Run:
         and measured again when its files have changed; only the targets asked for are looked at."""
         import pandas as pd
 
-        stored = self.folder / "metrics.json"
-        metrics = json.loads(stored.read_text()) if stored.exists() else {}
+        metrics = self._measured()
         domains = {t: load_domain(t, self.experiment.tier, self.test_resize) for t in (_domain_name("target", t) for t in targets)}
         changed = {t: d for t, d in domains.items() if metrics.get(t, {}).get("data") != d.fingerprint}
         if changed:
             reid = self.reid().to(compute_device())
             low = AUTOCAST[self.experiment.precision]
             for target, domain in changed.items():
-                metrics[target] = {"data": domain.fingerprint} | evaluate(reid, domain, autocast=low)
-                _write_json(stored, metrics)
-        return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns="data", errors="ignore")
+                values = {"data": domain.fingerprint} | evaluate(reid, domain, autocast=low)
+                metrics[target] = values | {"sha256": _checksum(target, values)}
+                _write_json(self.folder / "metrics.json", metrics)
+        return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns=["data", "sha256"], errors="ignore")
+
+    def _measured(self) -> dict[str, dict]:
+        """What was measured before, by target; what is damaged is left out, and so measured again."""
+        try:
+            stored = read_json(self.folder / "metrics.json")
+        except (FileNotFoundError, ValueError):
+            return {}
+        return {t: m for t, m in stored.items() if isinstance(m, dict) and m.get("sha256") == _checksum(t, m)}
 
 
 def run(experiment: Experiment, progress: bool = True, resume: str = "auto", checkpoint_every: int | None = None, machine=None) -> Run:
@@ -254,19 +280,26 @@ def run(experiment: Experiment, progress: bool = True, resume: str = "auto", che
     # without end, since one process may wait for another job's run, or decode images while the others wait for it
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=30))
     with FileLock(folder / "lock") if state.is_main_process else nullcontext():
+        if state.is_main_process and not (folder / COMPLETE).exists():
+            remove_parts(folder)
         state.wait_for_everyone()  # another job may have finished the run while this one waited
-        if not (folder / "complete").exists():
+        if not (folder / COMPLETE).exists():
             _write_json(folder / "config.json", {"experiment": asdict(experiment), "data": data.fingerprint})
             seconds = train(experiment, data, folder, progress, resume, checkpoint_every, machine or Machine())
             _write_json(folder / "provenance.json", provenance() | {"data": data.fingerprint, "seconds": seconds})
             state.wait_for_everyone()
-            _write_json(folder / "complete", True)
+            _write_json(folder / COMPLETE, {name: file_sha256(folder / name) for name in RECORDS})
     return Run(folder)
 
 
 def _write_json(path: Path, value) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1))
+
+
+def _checksum(target: str, values: dict) -> str:
+    values = {name: value for name, value in values.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps([target, values], sort_keys=True).encode()).hexdigest()
 
 
 def _key(experiment: Experiment, tier: Tier, data: str) -> str:

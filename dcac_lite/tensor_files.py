@@ -131,6 +131,12 @@ def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
         save_file(state, temporary, metadata={"format": "pt", "sha256": _digest(state)})
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def read_json(path: Path) -> dict:
     """A JSON object from `path`. Raises FileNotFoundError or ValueError naming the file."""
     path = Path(path)
