@@ -59,13 +59,12 @@ def image_digest(path: Path) -> bytes:
 
 def _content(path: Path) -> bytes:
     try:
-        with open(path, "rb") as handle:
-            content = handle.read(_MOST_BYTES + 1)
+        with open(path, "rb", buffering=0) as handle:
+            if (size := os.fstat(handle.fileno()).st_size) > _MOST_BYTES:
+                raise ValueError(f"{size_in_words(size)} are more than a person's crop can have")
+            return handle.readall()
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a readable image ({error}); replace or remove the file.") from error
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"{path} is larger than {size_in_words(_MOST_BYTES)}, more than a person's crop can be; replace or remove the file.")
-    return content
 
 
 def _opened(path: Path, content: bytes) -> Image.Image:
