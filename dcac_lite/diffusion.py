@@ -5,6 +5,7 @@ are constants of the data set (the diffusion branch sees un-augmented images), s
 once and only sampled in each step.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torch import Tensor
 from .augment import to_tensor
 from .hub import hub_folder
 from .paths import weights_root
-from .single_file import load_single_file
+from .single_file import check_schedule, load_single_file
 from .tensor_files import load_exactly, read_json, read_tensors
 
 
@@ -59,7 +60,8 @@ def load_stable_diffusion(
     diffusers folder holds as the variant `non_ema`. The lite weights have one U-Net only.
 
     Raises FileNotFoundError when the weights are neither here nor reachable, and ValueError, naming
-    them, when tensors are missing, left over, of the wrong shape or not finite."""
+    them, when tensors are missing, left over, of the wrong shape or not finite, or when the schedule or
+    the VAE's scale cannot be Stable Diffusion's."""
     path = Path(source)
     if not path.exists():
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) or path.suffix in (".ckpt", ".safetensors"):
@@ -69,6 +71,9 @@ def load_stable_diffusion(
     if scheduler.config.prediction_type != "epsilon":
         kind = scheduler.config.prediction_type
         raise ValueError(f"{path} predicts {kind!r}; DCAC's loss (Eq. 11) needs a model that predicts noise, 'epsilon'.")
+    scale = vae.config.scaling_factor
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
+        raise ValueError(f"The VAE's scaling_factor in {path} is {scale!r}; expected a positive number, such as Stable Diffusion's 0.18215.")
     return StableDiffusion(unet, vae.requires_grad_(False).eval(), scheduler, image_size)
 
 
@@ -92,9 +97,11 @@ def _load_folder(folder: Path, ema: bool) -> tuple[torch.nn.Module, torch.nn.Mod
     vae = _load_part(AutoencoderKL, folder / "vae", ema=True)
     unet = _load_part(UNet2DConditionModel, folder / "unet", ema)
     try:
-        return unet, vae, DDPMScheduler.from_pretrained(described.parent)
-    except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+        scheduler = DDPMScheduler.from_pretrained(described.parent)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{described} describes no noise schedule ({error}).") from error
+    check_schedule(scheduler.betas, described)
+    return unet, vae, scheduler
 
 
 def _load_part(kind: type, folder: Path, ema: bool) -> torch.nn.Module:
