@@ -22,6 +22,7 @@ from .diffusion import load_stable_diffusion, use_one_token_attention
 from .encoder import ReIDModel, build_visual, visual_architecture
 from .experiment import Experiment
 from .memory import PrototypeMemory
+from .paths import temporary_name
 from .single_file import SCHEDULE_NAMES, SD15_UNET, SD15_VAE, build_unet, build_vae, check_schedule, sd15_schedule, unet_names
 from .tensor_files import check_fit, file_sha256, load_exactly, read_json, read_tensors, some, write_tensors
 from .tiers import TIERS
@@ -95,12 +96,13 @@ def convert(
         tier, sources or _sources(identities), "correlation-aware", "lora", rank, recipe="official" if kept else "default"
     ).resolved()
     report = {
-        "file": checkpoint.name, "sha256": file_sha256(checkpoint), "identities": identities, "visual": visual_architecture(reid.visual),
+        "file": checkpoint.name, "sha256": file_sha256(checkpoint), "identities": identities,
+        "visual": visual_architecture(reid.visual),
         "stray_biases": {"layers": len(biases), "numbers": sum(b.numel() for b in biases.values()), "kept": kept},
         "tensors": {"reid": len(parts["reid"]), "condition": 1, "unet": len(base), "adapters": len(adapters), "vae": len(parts["vae"])},
         "not_needed": sorted(parts["schedule"]),
     }  # fmt: skip
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
+    temporary = temporary_name(out)
     try:
         write_tensors({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in trained.items()},
                       temporary / "model.safetensors")  # fmt: skip

@@ -81,8 +81,9 @@ def read_dataset(
         for split, files in ((split, getattr(listing, split)) for split in FOLDERS)
     }
     name = name or listing.folder.name
-    return Domain(name, listing.folder, **splits, layout=listing.layout, cameras_known=listing.cameras_known,
-                  fingerprint=listing.fingerprint(size, {split: images[split].content for split in FOLDERS}))  # fmt: skip
+    fingerprint = listing.fingerprint(size, {split: images[split].content for split in FOLDERS})
+    return Domain(name, listing.folder, **splits, fingerprint=fingerprint, layout=listing.layout,
+                  cameras_known=listing.cameras_known)  # fmt: skip
 
 
 # ---------------------------------------------------------------- the embedded domains

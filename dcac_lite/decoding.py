@@ -150,7 +150,8 @@ def _write_decoded(stored: Path, files: Sequence[ImageFile], size: tuple[int, in
         # written in order, not through a memory map: a full disk is then an error and not a crash
         handle.write(npy_header(np.uint8, (len(files), 3, *size)))
         digests = []
-        for picture, digest in in_parallel(partial(_decode_and_hash, size=size, resize=resize), [f.path for f in files], progress):
+        read = partial(_decode_and_hash, size=size, resize=resize)
+        for picture, digest in in_parallel(read, [f.path for f in files], progress):
             handle.write(picture)
             digests.append(digest)
         handle.write(content_digest(digests))
@@ -163,7 +164,9 @@ class DecodedSplit(NamedTuple):
     content: bytes
 
 
-def decoded(listing: Listing, size: tuple[int, int], progress=iter, test_resize: str = "bicubic") -> dict[str, DecodedSplit]:
+def decoded(
+    listing: Listing, size: tuple[int, int], progress=iter, test_resize: str = "bicubic"
+) -> dict[str, DecodedSplit]:
     """The images of each split from files that are written once, and again when an image has changed:
     its path, size, or time of change. test_resize: filter for queries and gallery, see `decode`.
 
@@ -190,8 +193,8 @@ def decoded(listing: Listing, size: tuple[int, int], progress=iter, test_resize:
                         _write_decoded(path, getattr(listing, split), size, resize[split], progress)
         except OSError as error:
             raise OSError(
-                f"The decoded images of {listing.folder} need {size_in_words(needed)} in {folder}, which did not work ({error}); "
-                "make room or set DCAC_CACHE to a folder with room."
+                f"The decoded images of {listing.folder} need {size_in_words(needed)} in {folder}, which did not work "
+                f"({error}); make room or set DCAC_CACHE to a folder with room."
             ) from error
     return {split: DecodedSplit(np.load(path, mmap_mode="r"), _last_bytes(path)) for split, path in stored.items()}
 

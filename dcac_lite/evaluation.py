@@ -155,7 +155,8 @@ def _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_ca
     ):  # fmt: skip
         values = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
         if values.shape != (len(features),):
-            raise ValueError(f"There are {len(features)} {name} features and {what} of shape {list(values.shape)}; expected one each.")
+            shape = list(values.shape)
+            raise ValueError(f"There are {len(features)} {name} features and {what} of shape {shape}; expected one each.")
         if values.size and (values.dtype.kind not in "iu" or values.max() > np.iinfo(np.int64).max):
             raise ValueError(f"The {what} of the {name} are {values.dtype}; expected whole numbers below 2^63.")
         ids.append(values.astype(np.int64))
@@ -175,7 +176,7 @@ def _tensor(name: str, features) -> Tensor:
     if features.is_complex():
         raise ValueError(f"The {name} features are {features.dtype}; expected real numbers.")
     if features.dim() != 2 or not features.shape[1]:
-        raise ValueError(f"The {name} features have shape {list(features.shape)}; expected [images, d] with d of at least 1.")
+        raise ValueError(f"The {name} features have shape {list(features.shape)}; expected [images, d], d at least 1.")
     return features
 
 

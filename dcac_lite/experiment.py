@@ -165,7 +165,8 @@ class Run:
             values = read_json(described)["experiment"]
             self.experiment = Experiment(**{**values, "sources": tuple(values["sources"])})
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{described} describes no experiment ({error}); delete the folder to train it again.") from error
+            sentence = f"{described} describes no experiment ({error}); delete the folder to train it again."
+            raise ValueError(sentence) from error
 
     def _checked(self, name: str) -> Path:
         """A file of the run, after a look at the checksum that a finished run has of it."""
@@ -249,7 +250,8 @@ class Run:
                 values = {"data": domain.fingerprint} | evaluate(reid, domain, autocast=low)
                 metrics[target] = values | {"sha256": _checksum(target, values)}
                 _write_json(self.folder / "metrics.json", metrics)
-        return pd.DataFrame([{"target": t} | metrics[t] for t in domains]).drop(columns=["data", "sha256"], errors="ignore")
+        table = pd.DataFrame([{"target": t} | metrics[t] for t in domains])
+        return table.drop(columns=["data", "sha256"], errors="ignore")
 
     def _measured(self) -> dict[str, dict]:
         """What was measured before, by target; what is damaged is left out, and so measured again."""

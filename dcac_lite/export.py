@@ -141,8 +141,8 @@ class FeatureExtractor(
             return super().from_pretrained(pretrained_model_name_or_path, **options)
         except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
             raise FileNotFoundError(
-                f"{folder} is no folder here and cannot be had from the hub ({type(error).__name__}); expected a folder written by "
-                "FeatureExtractor.save_pretrained, or a hub id OWNER/NAME."
+                f"{folder} is no folder here and cannot be had from the hub ({type(error).__name__}); expected a "
+                "folder written by FeatureExtractor.save_pretrained, or a hub id OWNER/NAME."
             ) from error
 
     @classmethod

@@ -18,7 +18,10 @@ from typing import NamedTuple
 from .datasets import FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-_OTHER_IMAGES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".heic", ".avif", ".jfif", ".jfi", ".jif", ".jpe", ".jp2", ".apng")
+_OTHER_IMAGES = (
+    ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".heic", ".avif", ".jfif",
+    ".jfi", ".jif", ".jpe", ".jp2", ".apng",
+)  # fmt: skip
 _EXAMPLE = "0002_c1s1_000451_03.jpg"
 _LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"  # of a list file
 # the file name only: a folder called `x1_c2` must not be read as a person

@@ -42,8 +42,8 @@ def cached_moments(parts: StableDiffusion, data: TrainingSet, progress: Callable
                     _build(path, shape, parts, data, progress)
         except OSError as error:
             raise OSError(
-                f"The VAE's moments of {len(data):,} images need {size_in_words(needed)} in {path.parent}, which did not work "
-                f"({error}); make room or set DCAC_DATA to a folder with room."
+                f"The VAE's moments of {len(data):,} images need {size_in_words(needed)} in {path.parent}, which did "
+                f"not work ({error}); make room or set DCAC_DATA to a folder with room."
             ) from error
     return np.load(path, mmap_mode="r")
 

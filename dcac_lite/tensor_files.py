@@ -151,6 +151,18 @@ def read_json(path: Path) -> dict:
     return value
 
 
+def check_sizes(config: Mapping, names: Iterable[str], where) -> None:
+    """Raise ValueError unless those of `names` that `config` has, and that are not null, are whole numbers of
+    at least 1 or lists of such numbers: else a library answers in as many ways as it has layers."""
+    for name in names:
+        value = config.get(name)
+        if value is None:
+            continue
+        each = value if isinstance(value, list) and value else [value]
+        if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in each):
+            raise ValueError(f"{name} in {where} is {value!r}; expected a whole number of at least 1.")
+
+
 def some(names: Iterable[str], shown: int = 3) -> str:
     """The first few of `names`, and how many more there are."""
     names = list(names)

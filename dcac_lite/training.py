@@ -87,7 +87,7 @@ def train(
     if resume not in ("auto", "required", "never"):
         raise ValueError(f"resume is {resume!r}; expected 'auto', 'required' or 'never'.")
     if checkpoint_every is not None and checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every is {checkpoint_every}; expected at least 1 step, or None for none within an epoch.")
+        raise ValueError(f"checkpoint_every is {checkpoint_every}; expected at least 1 step, or None.")
     tier = TIERS[experiment.tier]
     hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
     checkpoints = Checkpoints(folder)
