@@ -34,6 +34,9 @@ def adapt(unet: nn.Module, mode: str, rank: int = 8, second_feed_forward: bool =
         if rank < 1:
             raise ValueError(f"LoRA rank is {rank}; it must be at least 1.")
         targets = [*LORA_TARGETS, "ff.net.2"] if second_feed_forward else LORA_TARGETS
+        adapted = [layer for name, layer in unet.named_modules() if name.endswith(tuple(targets))]
+        if rank > (widest := max(min(layer.weight.shape) for layer in adapted)):
+            raise ValueError(f"LoRA rank is {rank}; more than the {widest} of the widest adapted layer cannot matter.")
         config = LoraConfig(r=rank, lora_alpha=1, target_modules=targets, bias="none")
         return inject_adapter_in_model(config, unet.requires_grad_(False))
     if mode not in _PARTS:

@@ -1,5 +1,6 @@
-"""Checkpoints of a run: written whole, the newest two kept, never unpickled."""
+"""Checkpoints of a run: written whole, the newest two kept, checked and never unpickled."""
 
+import zipfile
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ class Checkpoints:
             old.unlink()
 
     def newest(self, required: bool = False) -> dict | None:
-        """The newest checkpoint, or None. Never unpickles code.
+        """The newest checkpoint, or None. Its checksums are verified; never unpickles code.
 
         Raises FileNotFoundError if there is none and `required`, ValueError for a damaged file."""
         files = self._files()
@@ -35,10 +36,13 @@ class Checkpoints:
                 raise FileNotFoundError(f"{self.folder} holds no checkpoint-*.pt to resume from; start without asking to resume.")
             return None
         try:
+            with zipfile.ZipFile(files[-1]) as archive:  # torch writes the checksums but does not look at them
+                if bad := archive.testzip():
+                    raise ValueError(f"the checksum of {bad} is wrong")
             return torch.load(files[-1], map_location="cpu", weights_only=True)
         except Exception as error:  # zip, pickle and torch each raise their own
             raise ValueError(
-                f"{files[-1]} is damaged ({type(error).__name__}): delete it to resume from the checkpoint before it, "
+                f"{files[-1]} is damaged ({error}): delete it to resume from the checkpoint before it, "
                 "or train with resume='never'."
             ) from error
 

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -23,8 +22,9 @@ from .diffusion import load_stable_diffusion, use_one_token_attention
 from .encoder import ReIDModel, build_visual, visual_architecture
 from .experiment import Experiment
 from .memory import PrototypeMemory
+from .paths import temporary_name
 from .single_file import SCHEDULE_NAMES, SD15_UNET, SD15_VAE, build_unet, build_vae, check_schedule, sd15_schedule, unet_names
-from .tensor_files import check_fit, load_exactly, read_json, read_tensors, some, write_tensors
+from .tensor_files import check_fit, file_sha256, load_exactly, read_json, read_tensors, some, write_tensors
 from .tiers import TIERS
 
 #: Where the official model keeps its parts -> names here. U-Net and VAE have LDM names below theirs.
@@ -96,12 +96,13 @@ def convert(
         tier, sources or _sources(identities), "correlation-aware", "lora", rank, recipe="official" if kept else "default"
     ).resolved()
     report = {
-        "file": checkpoint.name, "sha256": _sha256(checkpoint), "identities": identities, "visual": visual_architecture(reid.visual),
+        "file": checkpoint.name, "sha256": file_sha256(checkpoint), "identities": identities,
+        "visual": visual_architecture(reid.visual),
         "stray_biases": {"layers": len(biases), "numbers": sum(b.numel() for b in biases.values()), "kept": kept},
         "tensors": {"reid": len(parts["reid"]), "condition": 1, "unet": len(base), "adapters": len(adapters), "vae": len(parts["vae"])},
         "not_needed": sorted(parts["schedule"]),
     }  # fmt: skip
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
+    temporary = temporary_name(out)
     try:
         write_tensors({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in trained.items()},
                       temporary / "model.safetensors")  # fmt: skip
@@ -205,11 +206,6 @@ def _peft_name(name: str) -> str:
     if match := _LORA.match(name):
         return f"{match[1]}.lora_{match[2]}.default.weight"
     return name.removesuffix("bias") + "base_layer.bias"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def main(arguments: list[str] | None = None) -> None:

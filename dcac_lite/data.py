@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
 from .datasets import FOLDERS, MARKET_LAYOUT, Dataset
 from .decoding import decoded
 from .listing import list_images
-from .paths import data_root
+from .paths import data_root, remove_parts, temporary_name
 from .renderer import __file__ as renderer_source
 from .scenes import __file__ as scenes_source
 from .worlds import DOMAINS, DomainSpec, photograph_record, plan
@@ -40,8 +41,8 @@ class Split:
 
 @dataclass(frozen=True)
 class Domain:
-    """A Re-ID data set: training images, queries and gallery. `fingerprint` identifies its content by
-    file names and sizes. layout: how it lay on disk, for MSMT17's list files with its version."""
+    """A Re-ID data set: training images, queries and gallery. `fingerprint` identifies it by
+    names, sizes and contents of its files. layout: how it lay on disk, for MSMT17's list files with its version."""
 
     name: str
     root: Path
@@ -71,7 +72,7 @@ def read_dataset(
     images = decoded(listing, size, progress, test_resize)
     splits = {
         split: Split(
-            images[split],
+            images[split].images,
             np.array([f.pid for f in files], np.int64),
             np.array([f.camera for f in files], np.int64),
             tuple(f.name for f in files),
@@ -80,7 +81,8 @@ def read_dataset(
         for split, files in ((split, getattr(listing, split)) for split in FOLDERS)
     }
     name = name or listing.folder.name
-    return Domain(name, listing.folder, **splits, fingerprint=listing.fingerprint(size), layout=listing.layout,
+    fingerprint = listing.fingerprint(size, {split: images[split].content for split in FOLDERS})
+    return Domain(name, listing.folder, **splits, fingerprint=fingerprint, layout=listing.layout,
                   cameras_known=listing.cameras_known)  # fmt: skip
 
 
@@ -104,12 +106,25 @@ def write_lite_domain(spec: DomainSpec, root: Path, progress=iter) -> Path:
     KEY changes with the domain and with the code that draws it. The folder appears under its name
     only when complete; one that has since lost or changed files is drawn again."""
     folder = root / f"{spec.name}-{_lite_key(spec)}"
-    complete = folder / "complete.json"
-    if complete.exists() and json.loads(complete.read_text()) == _listing(folder):
-        return folder
+    if not _is_complete(folder):
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f"{spec.name}.lock"):
+            if not _is_complete(folder):  # another process may have drawn it while this one waited
+                remove_parts(root, f"{spec.name}-*")
+                _draw(spec, folder, progress)
+    return folder
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        return json.loads((folder / "complete.json").read_text()) == _listing(folder)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _draw(spec: DomainSpec, folder: Path, progress) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    temporary = root / f".{folder.name}.{os.getpid()}.part"
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = temporary_name(folder)
     for name in FOLDERS.values():
         (temporary / name).mkdir(parents=True)
     for record in progress(plan(spec)):
@@ -119,11 +134,7 @@ def write_lite_domain(spec: DomainSpec, root: Path, progress=iter) -> Path:
         path = temporary / FOLDERS[record.split] / name
         Image.fromarray(sample.picture.image).save(path, quality=95, subsampling=0)
     (temporary / "complete.json").write_text(json.dumps(_listing(temporary)))
-    try:
-        os.replace(temporary, folder)
-    except OSError:  # another process finished the same folder first
-        shutil.rmtree(temporary)
-    return folder
+    os.replace(temporary, folder)
 
 
 def lite_domain(name: str, share: float = 1.0, size: tuple[int, int] = (64, 32), progress=iter) -> Domain:

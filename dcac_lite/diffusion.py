@@ -5,6 +5,7 @@ are constants of the data set (the diffusion branch sees un-augmented images), s
 once and only sampled in each step.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,16 @@ from torch import Tensor
 from .augment import to_tensor
 from .hub import hub_folder
 from .paths import weights_root
-from .single_file import load_single_file
-from .tensor_files import load_exactly, read_json, read_tensors
+from .single_file import check_schedule, load_single_file
+from .tensor_files import check_sizes, load_exactly, read_json, read_tensors
+
+#: Of a U-Net or VAE in diffusers' configurations.
+_SIZES = (
+    "in_channels", "out_channels", "latent_channels", "block_out_channels", "layers_per_block", "norm_num_groups",
+    "transformer_layers_per_block", "reverse_transformer_layers_per_block", "cross_attention_dim", "attention_head_dim",
+    "conv_in_kernel", "conv_out_kernel", "time_embedding_dim", "time_cond_proj_dim", "num_class_embeds",
+    "encoder_hid_dim",
+)  # fmt: skip
 
 
 @dataclass
@@ -59,7 +68,8 @@ def load_stable_diffusion(
     diffusers folder holds as the variant `non_ema`. The lite weights have one U-Net only.
 
     Raises FileNotFoundError when the weights are neither here nor reachable, and ValueError, naming
-    them, when tensors are missing, left over, of the wrong shape or not finite."""
+    them, when tensors are missing, left over, of the wrong shape or not finite, or when the schedule or
+    the VAE's scale cannot be Stable Diffusion's."""
     path = Path(source)
     if not path.exists():
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) or path.suffix in (".ckpt", ".safetensors"):
@@ -69,6 +79,9 @@ def load_stable_diffusion(
     if scheduler.config.prediction_type != "epsilon":
         kind = scheduler.config.prediction_type
         raise ValueError(f"{path} predicts {kind!r}; DCAC's loss (Eq. 11) needs a model that predicts noise, 'epsilon'.")
+    scale = vae.config.scaling_factor
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
+        raise ValueError(f"The VAE's scaling_factor in {path} is {scale!r}; expected a number above 0, such as 0.18215.")
     return StableDiffusion(unet, vae.requires_grad_(False).eval(), scheduler, image_size)
 
 
@@ -92,21 +105,24 @@ def _load_folder(folder: Path, ema: bool) -> tuple[torch.nn.Module, torch.nn.Mod
     vae = _load_part(AutoencoderKL, folder / "vae", ema=True)
     unet = _load_part(UNet2DConditionModel, folder / "unet", ema)
     try:
-        return unet, vae, DDPMScheduler.from_pretrained(described.parent)
-    except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+        scheduler = DDPMScheduler.from_pretrained(described.parent)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{described} describes no noise schedule ({error}).") from error
+    check_schedule(scheduler.betas, described)
+    return unet, vae, scheduler
 
 
 def _load_part(kind: type, folder: Path, ema: bool) -> torch.nn.Module:
     """One model of a diffusers folder, strictly: diffusers itself fills what is missing with random numbers."""
     file, described = folder / _weights_name(ema), folder / "config.json"
     config = read_json(described)
+    check_sizes(config, _SIZES, described)
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist; {'fetch it' if ema else 'fetch it, or load with ema=True'}.")
     try:
         with torch.device("meta"):
             model = kind.from_config(config)
-    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError, IndexError, ArithmeticError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError) as error:  # lists of two lengths, a number for a word
         raise ValueError(f"{described} describes no {kind.__name__} ({type(error).__name__}: {error}).") from error
     state = read_tensors(file)
     model._fix_state_dict_keys_on_load(state)  # older files name the VAE's attention layers otherwise

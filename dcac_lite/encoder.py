@@ -1,7 +1,7 @@
 """The baseline Re-ID model (Sec. 4.1): CLIP image encoder, BN neck, classifier, ID loss (Eq. 5)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +13,9 @@ from .device import full_precision
 from .global_batch import GlobalBatchNorm1d
 from .hub import hub_folder
 from .paths import weights_root
-from .tensor_files import load_exactly, read_json, read_tensors
+from .tensor_files import check_sizes, load_exactly, read_json, read_tensors
+
+_SIZES = ("width", "layers", "heads", "head_width", "patch_size")  # of a tower in open_clip's configurations
 
 
 def load_clip_visual(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
@@ -39,10 +41,14 @@ def load_clip(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
         name, _, tag = str(source).partition(":")
         described = f"open_clip's {name}"
         config, file = open_clip.get_model_config(name), _clip_file(name, tag)
+    towers = ("vision_cfg", "text_cfg")
+    if not isinstance(config, dict) or not all(isinstance(config.get(tower), dict) for tower in towers):
+        raise ValueError(f"{described} describes no CLIP; expected a model_cfg with vision_cfg and text_cfg.")
+    for sizes in (config, config["vision_cfg"], config["text_cfg"]):
+        check_sizes(sizes, ("embed_dim", "context_length", "vocab_size", *_SIZES), described)
     try:
-        config = {**config, "vision_cfg": {**config["vision_cfg"], "image_size": image_size}}
-        model = open_clip.CLIP(**config)
-    except (TypeError, KeyError, ValueError, AttributeError, RuntimeError, AssertionError, ArithmeticError) as error:
+        model = open_clip.CLIP(**{**config, "vision_cfg": {**config["vision_cfg"], "image_size": image_size}})
+    except (TypeError, ValueError, AssertionError, IndexError) as error:  # a name, a list for a number, heads
         raise ValueError(f"{described} describes no CLIP that open_clip can build ({type(error).__name__}: {error}).") from error
     state = read_tensors(file)
     for entry in ("input_resolution", "context_length", "vocab_size"):  # numbers that OpenAI keeps among the tensors
@@ -97,11 +103,16 @@ def build_visual(architecture: dict) -> nn.Module:
     """A newly initialised image tower of the sizes in `visual_architecture`."""
     from open_clip.transformer import QuickGELU, VisionTransformer
 
+    expected = {"image_size", "patch_size", "width", "layers", "heads", "output_dim", "quick_gelu"}
+    where = f"{architecture!r}, which describes no image tower,"
+    if not isinstance(architecture, Mapping) or set(architecture) != expected:
+        raise ValueError(f"{architecture!r} describes no image tower; expected {', '.join(sorted(expected))}.")
+    check_sizes(architecture, expected - {"quick_gelu"}, where)
+    sizes = dict(architecture)
+    activation = QuickGELU if sizes.pop("quick_gelu") else nn.GELU
     try:
-        sizes = dict(architecture)
-        activation = QuickGELU if sizes.pop("quick_gelu") else nn.GELU
         return VisionTransformer(**sizes, mlp_ratio=4.0, act_layer=activation)
-    except (TypeError, KeyError, ValueError, RuntimeError, AssertionError, ArithmeticError) as error:
+    except (TypeError, ValueError, AssertionError) as error:  # a list for a number, a size of three, indivisible heads
         raise ValueError(f"{architecture!r} describes no image tower ({type(error).__name__}: {error}).") from error
 
 

@@ -1,6 +1,7 @@
 """Retrieval by the Market-1501 protocol: mean average precision, CMC, rank lists."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from .device import keep_float32
 
+_UNIT = 1e-2  # a squared length this near to 1 counts as unit length: rounding of bfloat16 features stays below
 ROWS = 16  # queries whose gallery distances are counted together: few enough to stay in a CPU's cache
 
 
@@ -33,7 +35,8 @@ def rank_metrics(
     ranks: tuple[int, ...] = (1, 5, 10),
     batch: int = 256,
 ) -> dict[str, float]:
-    """mAP and CMC of query features [Q, d] against gallery features [G, d], in percent.
+    """mAP and CMC of query features [Q, d] against gallery features [G, d], tensors or NumPy arrays of
+    real numbers, in percent. Person ids and cameras: integers [Q] and [G].
 
     Gallery images of the query's identity from the query's own camera are ignored; queries without
     any true match left are not counted. Distances are Euclidean. A rank counts every valid image at
@@ -41,12 +44,14 @@ def rank_metrics(
     precision does) and the result does not depend on the order of the gallery.
 
     Only the ranks of true matches matter, so nothing is sorted but those: the images at most as far
-    are counted. Works on the features' device through `batch` queries at a time; the full Q x G
-    matrix never exists. Counts are exact up to 2^24 gallery images.
+    are counted. Works on the gallery features' device through `batch` queries at a time; the full Q x G
+    matrix never exists. Distances are counted in float32 where all features have unit length, as a
+    `ReIDModel`'s have, and in float64 otherwise. Counts are exact up to 2^24 gallery images.
 
     Returns {"mAP", "R1", "R5", ..., "queries"}. Raises ValueError when no query can be counted, a
     feature is not finite, or the arguments do not fit each other."""
-    ids = query_pids, gallery_pids, query_cameras, gallery_cameras
+    _check_positive("ranks", ranks)
+    query, gallery, *ids = _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras)
     precision_sum, hits, counted = 0.0, np.zeros(len(ranks)), 0
     for _, distances, columns, matches in _batches(query, gallery, *ids, batch):
         own = distances.gather(1, torch.from_numpy(columns).to(distances.device))
@@ -83,16 +88,15 @@ def rank_lists(
     Arguments and ignored images as in `rank_metrics`. Returns gallery positions int64 [Q, top] and
     whether each is a true match, bool [Q, top]. Where a query has fewer valid images the rest is -1
     and False. Among equally far images the order is not defined."""
-    if top < 1:
-        raise ValueError(f"top is {top}; a rank list needs at least 1 place.")
-    ids = query_pids, gallery_pids, query_cameras, gallery_cameras
+    _check_positive("top", [top])
+    query, gallery, *ids = _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras)
     positions = np.full((len(query), top), -1)
     for rows, distances, _, _ in _batches(query, gallery, *ids, batch):
         nearest = distances.topk(min(top, len(gallery)), largest=False)
         found = nearest.indices.masked_fill(nearest.values.isinf(), -1).cpu().numpy()
         positions[rows, : found.shape[1]] = found
     there = positions >= 0
-    return positions, there & (np.asarray(gallery_pids)[positions] == np.asarray(query_pids)[:, None])
+    return positions, there & (ids[1][positions] == ids[0][:, None])
 
 
 def evaluate(
@@ -121,19 +125,14 @@ def _ranks(distances: Tensor, own: Tensor) -> tuple[np.ndarray, np.ndarray]:
 def _batches(
     query: Tensor, gallery: Tensor, query_pids, gallery_pids, query_cameras, gallery_cameras, batch: int
 ) -> Iterator[_Batch]:
-    query_pids, gallery_pids, query_cameras, gallery_cameras = map(
-        np.asarray, (query_pids, gallery_pids, query_cameras, gallery_cameras)
-    )
-    _check(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras, batch)
-    gallery, squared = gallery.float(), gallery.float().square().sum(1)
-    if len(query) and not torch.isfinite(squared.max() + query.float().square().sum(1).max()):
-        raise ValueError("Features contain NaN, infinity or numbers too large to square; the model that made them has diverged.")
+    _check_positive("batch", [batch])
+    squared = gallery.square().sum(1)
     by_identity = np.argsort(gallery_pids, kind="stable")
     first, after = (np.searchsorted(gallery_pids[by_identity], query_pids, side) for side in ("left", "right"))
     for start in range(0, len(query), batch):
         rows = slice(start, start + batch)
         # |q|^2 is the same for a whole row and does not change its order
-        distances = torch.addmm(squared, query[rows].float(), gallery.t(), alpha=-2)
+        distances = torch.addmm(squared, query[rows], gallery.t(), alpha=-2)
         places = first[rows, None] + np.arange((after - first)[rows].max())
         same = places < after[rows, None]
         columns = by_identity[np.minimum(places, len(gallery) - 1)]
@@ -143,18 +142,59 @@ def _batches(
         yield _Batch(rows, distances, columns, same & ~ignored)
 
 
-def _check(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras, batch: int) -> None:
-    for name, features, ids in (
-        ("query", query, (query_pids, query_cameras)), ("gallery", gallery, (gallery_pids, gallery_cameras)),
+def _check_positive(name: str, values: Sequence[int]) -> None:
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1.")
+
+
+def _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras) -> tuple:
+    """The arguments of `rank_metrics` as tensors ready for `_batches` and as int64 arrays."""
+    query, gallery = _tensor("query", query), _tensor("gallery", gallery)
+    ids = []
+    for name, features, what, values in (
+        ("query", query, "person ids", query_pids), ("gallery", gallery, "person ids", gallery_pids),
+        ("query", query, "cameras", query_cameras), ("gallery", gallery, "cameras", gallery_cameras),
     ):  # fmt: skip
-        if features.dim() != 2:
-            raise ValueError(f"The {name} features have shape {list(features.shape)}; expected [images, d].")
-        for what, values in zip(("person ids", "cameras"), ids):
-            if values.shape != (len(features),):
-                raise ValueError(f"There are {len(features)} {name} features and {what} of shape {list(values.shape)}; expected one each.")
+        values = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
+        if values.shape != (len(features),):
+            shape = list(values.shape)
+            raise ValueError(f"There are {len(features)} {name} features and {what} of shape {shape}; expected one each.")
+        if values.size and (values.dtype.kind not in "iu" or values.max() > np.iinfo(np.int64).max):
+            raise ValueError(f"The {what} of the {name} are {values.dtype}; expected whole numbers below 2^63.")
+        ids.append(values.astype(np.int64))
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(f"Query features have {query.shape[1]} entries and gallery features {gallery.shape[1]}; one model must make both.")
     if not len(gallery):
         raise ValueError("The gallery is empty; there is nothing to rank.")
-    if batch < 1:
-        raise ValueError(f"batch is {batch}; expected at least 1 query at a time.")
+    return *_precise(query.to(gallery.device), gallery), *ids
+
+
+def _tensor(name: str, features) -> Tensor:
+    if not isinstance(features, Tensor):
+        array = np.array(features)
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"The {name} features are {array.dtype}; expected real numbers.")
+        features = torch.from_numpy(array)
+    if features.is_complex():
+        raise ValueError(f"The {name} features are {features.dtype}; expected real numbers.")
+    if features.dim() != 2 or not features.shape[1]:
+        raise ValueError(f"The {name} features have shape {list(features.shape)}; expected [images, d], d at least 1.")
+    return features
+
+
+def _precise(query: Tensor, gallery: Tensor) -> tuple[Tensor, Tensor]:
+    """The features in the arithmetic that keeps their order: |g|^2 - 2 qg in float32 resolves 1e-7 of the
+    squared length, which is nothing between features far from zero."""
+    if all(((x.float().square().sum(1) - 1).abs() < _UNIT).all() for x in (query, gallery)):
+        return query.float(), gallery.float()
+    if gallery.device.type == "mps":  # Apple's GPUs know no float64
+        query, gallery = query.cpu(), gallery.cpu()
+    query, gallery = query.double(), gallery.double()
+    if not (torch.isfinite(query).all() and torch.isfinite(gallery).all()):
+        raise ValueError("Features contain NaN or infinity; the model that made them has diverged.")
+    largest = max(float(x.abs().max()) for x in (query, gallery) if len(x))
+    # by a power of two, and to a point of the gallery: equal distances stay equal
+    scale = 2.0 ** -min(max(math.frexp(largest)[1], -1000), 1000)
+    query, gallery = query * scale, gallery * scale
+    return query - gallery[0], gallery - gallery[0]

@@ -24,10 +24,14 @@ from .data import Domain, lite_domain, read_dataset, training_set
 from .datasets import DATASETS, is_path, paper_name
 from .device import AUTOCAST, compute_device
 from .evaluation import evaluate
-from .paths import CLONE, IN_CLONE, data_root, replacing, runs_root
+from .paths import CLONE, IN_CLONE, data_root, remove_parts, replacing, runs_root
 from .recipes import RECIPES
+from .tensor_files import file_sha256, read_json
 from .tiers import TIERS, paper_rank, paper_tau_c
 
+#: In a run's folder, written last: the checksums of the files that do not change any more.
+COMPLETE = "complete"
+RECORDS = ("config.json", "history.csv", "provenance.json")
 DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
 
 
@@ -233,20 +237,34 @@ class Run:
         self.folder = Path(folder)
         if not (self.folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder} is no run: it holds no config.json; expected a folder such as runs/lite/KEY.")
-        config = json.loads((self.folder / "config.json").read_text())
-        self.experiment = Experiment(**config["experiment"]).resolved()  # one of an earlier version states less
+        described = self._checked("config.json")
+        try:
+            self.experiment = Experiment(**read_json(described)["experiment"]).resolved()  # an earlier version's states less
+        except (KeyError, TypeError) as error:
+            sentence = f"{described} describes no experiment ({error}); delete the folder to train it again."
+            raise ValueError(sentence) from error
+
+    def _checked(self, name: str) -> Path:
+        """A file of the run, after a look at the checksum that a finished run has of it."""
+        file, finished = self.folder / name, self.folder / COMPLETE
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} does not exist; the run is not finished, or not whole.")
+        # a converted run has not been trained here and has none
+        if finished.exists() and read_json(finished).get(name) != file_sha256(file):
+            raise ValueError(f"{file} is not as it was when the run was finished; delete the folder to train it again.")
+        return file
 
     @property
     def history(self):
         """Losses and learning rate of every step, a pandas DataFrame."""
         import pandas as pd
 
-        return pd.read_csv(self.folder / "history.csv")
+        return pd.read_csv(self._checked("history.csv"))
 
     @property
     def provenance(self) -> dict:
         """Versions, commit, hardware, data fingerprint and seconds of training."""
-        return json.loads((self.folder / "provenance.json").read_text())
+        return read_json(self._checked("provenance.json"))
 
     def _trained(self) -> tuple[Path, dict, int]:
         """File and tensors of what was trained, and the number of identities."""
@@ -293,8 +311,7 @@ class Run:
         for are looked at. Warns where the run's folder cannot be written to and nothing is kept."""
         import pandas as pd
 
-        stored = self.folder / "metrics.json"
-        metrics = json.loads(stored.read_text()) if stored.exists() else {}
+        metrics = self._measured()
         names = [_domain_name("target", target) for target in targets]
         domains = {t: load_domain(t, self.experiment.tier, self.experiment.test_resize) for t in names}
         origins = {t: {"data": d.fingerprint, "code": code_key(EVALUATION)} for t, d in domains.items()}
@@ -303,14 +320,24 @@ class Run:
             reid = self.reid().to(compute_device())
             low = AUTOCAST[self.experiment.precision]
             for target, domain in changed.items():
-                metrics[target] = origins[target] | evaluate(reid, domain, autocast=low)
+                values = origins[target] | evaluate(reid, domain, autocast=low)
+                metrics[target] = values | {"sha256": _checksum(target, values)}
+                stored = self.folder / "metrics.json"
                 try:
                     _write_json(stored, metrics)
                 except OSError as error:  # somebody else's run, or a full disk: the numbers are right all the same
                     why = f"{stored} ({error.strerror}); the next call measures again."
                     warnings.warn(f"The metrics on {target} were not stored in {why}", stacklevel=2)
-        rows = [{"target": t} | metrics[t] for t in domains]
-        return pd.DataFrame(rows).drop(columns=["data", "code"], errors="ignore")
+        table = pd.DataFrame([{"target": t} | metrics[t] for t in domains])
+        return table.drop(columns=["data", "code", "sha256"], errors="ignore")
+
+    def _measured(self) -> dict[str, dict]:
+        """What was measured before, by target; what is damaged is left out, and so measured again."""
+        try:
+            stored = read_json(self.folder / "metrics.json")
+        except (FileNotFoundError, ValueError):
+            return {}
+        return {t: m for t, m in stored.items() if isinstance(m, dict) and m.get("sha256") == _checksum(t, m)}
 
 
 def run(experiment: Experiment, progress: bool = True, resume: str = "auto", checkpoint_every: int | None = None, machine=None) -> Run:
@@ -329,25 +356,32 @@ def run(experiment: Experiment, progress: bool = True, resume: str = "auto", che
     data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
     folder = runs_root() / experiment.tier / _key(experiment, data.fingerprint)
     folder.mkdir(parents=True, exist_ok=True)
-    complete = folder / "complete"
+    complete = folder / COMPLETE
     # one of several processes under `accelerate launch` or `torchrun`, else alone
     # without end, since one process may wait for another job's run, or decode images while the others wait for it
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=30))
     # a complete run stays complete and needs no lock, which could not be taken in somebody else's folder
     with FileLock(folder / "lock") if state.is_main_process and not complete.exists() else nullcontext():
+        if state.is_main_process and not complete.exists():
+            remove_parts(folder)
         state.wait_for_everyone()  # another job may have finished the run while this one waited
         if not complete.exists():
             _write_json(folder / "config.json", {"experiment": asdict(experiment), "data": data.fingerprint})
             seconds = train(experiment, data, folder, progress, resume, checkpoint_every, machine or Machine())
             _write_json(folder / "provenance.json", provenance() | {"data": data.fingerprint, "seconds": seconds})
             state.wait_for_everyone()
-            _write_json(complete, True)
+            _write_json(complete, {name: file_sha256(folder / name) for name in RECORDS})
     return Run(folder)
 
 
 def _write_json(path: Path, value) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1))
+
+
+def _checksum(target: str, values: dict) -> str:
+    values = {name: value for name, value in values.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps([target, values], sort_keys=True).encode()).hexdigest()
 
 
 def _key(experiment: Experiment, data: str) -> str:

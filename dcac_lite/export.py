@@ -16,11 +16,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from PIL import Image
 from torch import Tensor, nn
 
 from .augment import normalise, to_tensor
-from .decoding import open_image
+from .decoding import open_image, upright_rgb
 from .encoder import ReIDModel, build_visual, visual_architecture
 from .paths import replacing
 from .tensor_files import load_exactly, read_json, read_tensors, write_tensors
@@ -72,7 +73,11 @@ class FeatureExtractor(
 
         An image is a path, a PIL image, a uint8 array [H, W, 3] or a uint8 tensor [3, H, W]; a batch
         has one dimension more. Folders are read in the order of their file names. Every image is
-        brought to the model's size by the filter `resize`. Equal to `ReIDModel.features` on the same pixels."""
+        brought to the model's size by the filter `resize`. Equal to `ReIDModel.features` on the same pixels.
+
+        Raises FileNotFoundError, TypeError, or ValueError as `decoding.open_image` does, for PIL images too."""
+        if batch < 1:
+            raise ValueError(f"batch is {batch}; expected at least 1 image at a time.")
         device, size = next(self.parameters()).device, tuple(self.visual.image_size)
         if isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[2:]) == size:
             _check_pixels(images, images.shape[1] == 3)
@@ -130,9 +135,15 @@ class FeatureExtractor(
                 raise ValueError(f"{described} has no 'architecture'; expected a folder written by FeatureExtractor.save_pretrained.")
             if not (folder / "model.safetensors").is_file():
                 raise FileNotFoundError(f"{folder / 'model.safetensors'} does not exist; the folder is not complete.")
-        elif folder.is_absolute() or len(folder.parts) > 2:
+        elif folder.is_absolute() or len(folder.parts) != 2:
             raise FileNotFoundError(f"{folder} does not exist; expected a folder or a hub id OWNER/NAME.")
-        return super().from_pretrained(pretrained_model_name_or_path, **options)
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, **options)
+        except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
+            raise FileNotFoundError(
+                f"{folder} is no folder here and cannot be had from the hub ({type(error).__name__}); expected a "
+                "folder written by FeatureExtractor.save_pretrained, or a hub id OWNER/NAME."
+            ) from error
 
     @classmethod
     def _from_pretrained(
@@ -165,7 +176,7 @@ def _pictures(images):
             raise ValueError(f"{path} holds no image; expected files ending in {', '.join(PICTURES)}.")
         yield from (np.asarray(open_image(file)) for file in files)
     elif isinstance(images, Image.Image):
-        yield np.asarray(images.convert("RGB"))
+        yield np.asarray(upright_rgb(images))
     elif isinstance(images, Tensor):
         _check_pixels(images, images.dim() in (3, 4) and images.shape[-3] == 3)
         array = images.cpu().numpy()

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,10 @@ from typing import NamedTuple
 from .datasets import FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-_OTHER_IMAGES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".heic", ".avif")
+_OTHER_IMAGES = (
+    ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".heic", ".avif", ".jfif",
+    ".jfi", ".jif", ".jpe", ".jp2", ".apng",
+)  # fmt: skip
 _EXAMPLE = "0002_c1s1_000451_03.jpg"
 _LINE = "0000/0000_000_01_0303morning_0008_0.jpg 0"  # of a list file
 # the file name only: a folder called `x1_c2` must not be read as a person
@@ -27,7 +30,8 @@ _NAME = re.compile(r"(-?[0-9]+)(?:_c([0-9]+)|(?=[_.]))")
 
 class ImageFile(NamedTuple):
     """One image. name: the path inside its split's folder; camera: as in the name (see `Listing`);
-    size: bytes; modified: nanoseconds since 1970."""
+    size: bytes; modified and changed: when the content was, and when it or what the file system knows
+    of the file was (which no program can set back), nanoseconds since 1970."""
 
     path: Path
     name: str
@@ -35,6 +39,7 @@ class ImageFile(NamedTuple):
     camera: int
     size: int
     modified: int
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,15 @@ class Listing:
     gallery: tuple[ImageFile, ...]
     cameras_known: bool = True
 
-    def fingerprint(self, size: tuple[int, int]) -> str:
-        """What identifies the data set read at `size` (height, width): names and sizes of its files,
-        with list files also the person ids and the layout. The same in every copy of the files."""
+    def fingerprint(self, size: tuple[int, int], contents: Mapping[str, bytes]) -> str:
+        """What identifies the data set read at `size` (height, width): names, sizes and contents of its
+        files, with list files also the person ids and the layout. The same in every copy of the files.
+        contents: `decoding.content_digest` of each split's files."""
         lists = self.layout != MARKET_LAYOUT
         keys = []
         for split in FOLDERS:
             lines = (f"{f.name} {f.size}" + (f" {f.pid}" if lists else "") + "\n" for f in getattr(self, split))
-            keys.append(short_hash("".join(lines) + (self.layout if lists else "") + f"{size}"))
+            keys.append(short_hash("".join(lines) + (self.layout if lists else "") + f"{size} {contents[split].hex()}"))
         return short_hash(" ".join(keys))
 
 
@@ -130,7 +136,7 @@ def _stated(path: Path, text: str, what: str) -> int:
     return int(text)
 
 
-def _file(path: Path, name: str, pid: str, camera: str | None) -> tuple[Path, str, int, int | None, int, int]:
+def _file(path: Path, name: str, pid: str, camera: str | None) -> tuple[Path, str, int, int | None, int, int, int]:
     number = _stated(path, pid, "person id")
     if number < -1:
         raise ValueError(f"{path}: person id {number} is negative; expected 0 or more, or -1 for junk.")
@@ -141,7 +147,8 @@ def _file(path: Path, name: str, pid: str, camera: str | None) -> tuple[Path, st
         raise FileNotFoundError(f"{str(path)!r} cannot be found ({reason}); put the image back or remove its name.") from error
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path} is no file; expected an image.")
-    return path, name, number, None if camera is None else _stated(path, camera, "camera"), status.st_size, status.st_mtime_ns
+    camera_number = None if camera is None else _stated(path, camera, "camera")
+    return path, name, number, camera_number, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _from_names(folder: Path) -> list[tuple]:
@@ -151,7 +158,7 @@ def _from_names(folder: Path) -> list[tuple]:
         if os.path.isdir(path):
             raise ValueError(f"{path} is a folder among images; a split in Market-1501 layout holds its images directly.")
         if path.suffix.lower() in _OTHER_IMAGES:
-            raise ValueError(f"{path} is neither .jpg nor .png; convert it, or move it out of the data set.")
+            raise ValueError(f"{path} is neither .jpg nor .png; convert or rename it, or move it out of the data set.")
         if path.suffix.lower() not in SUFFIXES:
             continue
         match = _NAME.match(entry.name)

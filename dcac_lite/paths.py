@@ -1,14 +1,23 @@
 """Where things are: shipped weights inside the package; data, runs and other weights inside the clone, or in
 the working folder where the package is installed without one. Looked up when used, never on import."""
 
+import errno
+import glob
 import os
-from contextlib import contextmanager
+import secrets
+import shutil
+import stat
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 CLONE = PACKAGE.parent
 IN_CLONE = (CLONE / "pyproject.toml").is_file()  # not among installed packages
 LITE_WEIGHTS = PACKAGE / "weights"
+_ABANDONED = 24 * 3600.0  # seconds without a change after which a file is taken to be left by a killed process
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LEAST_FREE = 2**20  # bytes; with less the disk counts as full
 
 
 def _root() -> Path:
@@ -50,18 +59,42 @@ def results_folder(in_place: bool) -> Path:
     return (figures_root() if in_place else runs_root()) / "results"
 
 
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` for what is to become it, taken by nobody: several machines may share a disk."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(6)}.part{path.suffix}")
+
+
+def remove_parts(folder: Path, name: str = "*", older: float = 0.0) -> None:
+    """Delete what killed processes left in `folder` under a `temporary_name` of files called `name` (a
+    pattern) more than `older` seconds ago. At 0 only for who holds a lock that all writers take."""
+    for part in folder.glob(f".{name}.part*"):
+        with suppress(FileNotFoundError):  # another process was faster
+            if part.stat().st_mtime <= time.time() - older:
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+
 @contextmanager
 def replacing(path: Path):
-    """Yields a temporary name beside `path`; renames it to `path` when the block ends without an
-    error and removes it otherwise, so that `path` is never half-written."""
+    """Yields the name of a new file beside `path`; renames it to `path` when the block ends without an
+    error and removes it otherwise, so that `path` is never half-written. Whoever writes it, others may
+    read it as the umask says. Raises OSError when the disk is full."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    remove_parts(path.parent, f"{glob.escape(path.stem)}.*", older=_ABANDONED)
+    temporary = temporary_name(path)
+    with open(temporary, "xb") as handle:
+        mode = stat.S_IMODE(os.fstat(handle.fileno()).st_mode)
     try:
         yield temporary
+        os.chmod(temporary, mode)  # safetensors makes a file of its own, which only its owner may read
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
         os.umask(mask := os.umask(0o077))
         temporary.chmod(0o666 & ~mask)  # safetensors makes files that nobody else may read
         os.replace(temporary, path)
+    except Exception as error:
+        # torch and safetensors say it in words of their own
+        if getattr(error, "errno", 0) in _FULL or shutil.disk_usage(path.parent).free < _LEAST_FREE:
+            raise OSError(errno.ENOSPC, f"the disk is full; make room and run again. Not written: {path}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)

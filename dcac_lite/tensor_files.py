@@ -131,6 +131,12 @@ def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
         save_file(state, temporary, metadata={"format": "pt", "sha256": _digest(state)})
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def read_json(path: Path) -> dict:
     """A JSON object from `path`. Raises FileNotFoundError or ValueError naming the file."""
     path = Path(path)
@@ -143,6 +149,18 @@ def read_json(path: Path) -> dict:
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds {type(value).__name__}; expected a JSON object.")
     return value
+
+
+def check_sizes(config: Mapping, names: Iterable[str], where) -> None:
+    """Raise ValueError unless those of `names` that `config` has, and that are not null, are whole numbers of
+    at least 1 or lists of such numbers: else a library answers in as many ways as it has layers."""
+    for name in names:
+        value = config.get(name)
+        if value is None:
+            continue
+        each = value if isinstance(value, list) and value else [value]
+        if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in each):
+            raise ValueError(f"{name} in {where} is {value!r}; expected a whole number of at least 1.")
 
 
 def some(names: Iterable[str], shown: int = 3) -> str:

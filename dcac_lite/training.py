@@ -21,6 +21,7 @@ from .memory import PrototypeMemory
 from .paths import replacing
 from .recipes import RECIPES
 from .sampling import epoch_batches
+from .tensor_files import write_tensors
 from .tiers import TIERS
 from .trainer import Machine, Trainer
 
@@ -79,11 +80,12 @@ def train(
 
     Raises FloatingPointError when a loss is no longer finite."""
     import pandas as pd
-    from safetensors.torch import save_file
     from tqdm.auto import tqdm
 
     if resume not in ("auto", "required", "never"):
         raise ValueError(f"resume is {resume!r}; expected 'auto', 'required' or 'never'.")
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every is {checkpoint_every}; expected at least 1 step, or None.")
     hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
     checkpoints = Checkpoints(folder)
     state = None if resume == "never" else checkpoints.newest(required=resume == "required")
@@ -142,8 +144,7 @@ def train(
     bar.close()
     seconds += time.time() - started
     if accelerator.is_main_process:
-        with replacing(folder / "model.safetensors") as temporary:
-            save_file(trained_state(dcac), temporary)
+        write_tensors(trained_state(dcac), folder / "model.safetensors")
         with replacing(folder / "history.csv") as temporary:
             pd.DataFrame(history).to_csv(temporary, index=False)
         checkpoints.remove()

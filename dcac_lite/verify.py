@@ -10,10 +10,11 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from .datasets import DATASETS, FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset, paper_name
-from .decoding import in_parallel, open_image
+from .decoding import content_digest, image_digest, in_parallel
 from .listing import Listing, list_images
 from .paths import data_root
 from .tiers import TIERS
@@ -47,18 +48,22 @@ def uncounted_queries(listing: Listing) -> int:
     return sum(not cameras.get(f.pid, set()) - {f.camera} for f in listing.query)
 
 
-def unreadable(listing: Listing, progress=iter) -> list[str]:
-    """Opens every image; returns one sentence for each that cannot be decoded."""
-    paths = list(dict.fromkeys(f.path for split in FOLDERS for f in getattr(listing, split)))
-    return [problem for problem in in_parallel(_problem, paths, progress) if problem]
+def unreadable(listing: Listing, progress=iter) -> tuple[list[str], dict[str, bytes]]:
+    """Opens every image; returns one sentence for each that cannot be decoded, and if there is none
+    `decoding.content_digest` of each split's files."""
+    files = [f.path for split in FOLDERS for f in getattr(listing, split)]
+    found = list(in_parallel(_looked_at, files, progress))
+    if broken := [text for text in found if isinstance(text, str)]:
+        return list(dict.fromkeys(broken)), {}
+    digests = iter(found)
+    return [], {split: content_digest(islice(digests, len(getattr(listing, split)))) for split in FOLDERS}
 
 
-def _problem(path: Path) -> str | None:
+def _looked_at(path: Path) -> bytes | str:
     try:
-        open_image(path).close()
+        return image_digest(path)
     except ValueError as error:
         return str(error)
-    return None
 
 
 def expected_tree(dataset: Dataset) -> str:
@@ -88,11 +93,12 @@ def report(listing: Listing, dataset: Dataset | None, progress=iter) -> Iterator
     yield f"  identities: {train:,} in training, {test:,} in test; layout: {listing.layout}", False
     if lost := uncounted_queries(listing):
         yield f"  {lost:,} of {counts[1]:,} queries have no match in another camera and are not counted.", lost == counts[1]
-    broken = unreadable(listing, progress)
+    broken, contents = unreadable(listing, progress)
     yield from ((_wrapped(f"UNREADABLE {sentence}"), True) for sentence in broken)
     yield f"  opened {sum(counts):,} images: " + (f"{len(broken):,} cannot be used" if broken else "all can be read"), False
     size = TIERS["full"].image_size
-    yield f"  fingerprint at {size[0]} x {size[1]}: {listing.fingerprint(size)}", False
+    if contents:
+        yield f"  fingerprint at {size[0]} x {size[1]}: {listing.fingerprint(size, contents)}", False
     notes = [dataset.note] if dataset and dataset.note else []
     if not listing.cameras_known:
         notes.append(_NO_CAMERAS)

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ def test_decoding_happens_once_and_again_when_a_file_changes(tmp_path, monkeypat
     path.write_bytes(same_size)  # neither name nor size tells
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
     changed = read_dataset(root, SIZE)
-    assert changed.fingerprint == first.fingerprint and not np.array_equal(changed.query.images, first.query.images)
+    assert changed.fingerprint != first.fingerprint and not np.array_equal(changed.query.images, first.query.images)
 
 
 def test_decoded_files_go_where_the_user_says_and_are_whole_or_absent(tmp_path, monkeypatch):
@@ -57,6 +59,8 @@ def test_a_killed_build_leaves_nothing_in_use(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code, str(root)]).returncode == -9
     assert list((tmp_path / "decoded").glob(".*.part.npy")) and not list((tmp_path / "decoded").glob("[!.]*.npy"))
+    (root / "query" / "0003_c1_0.jpg").rename(root / "query" / "0003_c1_1.jpg")  # the next attempt may be another data set
+    (root / "bounding_box_train" / "0001_c1_0.jpg").rename(root / "bounding_box_train" / "0001_c1_9.jpg")
     domain = read_dataset(root, SIZE)
     assert domain.train.images[38].any() and not list((tmp_path / "decoded").glob(".*.part.npy"))
 
@@ -65,7 +69,7 @@ def test_a_full_disk_is_told_before_the_work_starts(tmp_path, monkeypatch):
     root = market(tmp_path / "mine")
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(decoding.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(OSError, match=r"mine need 0.0 GB in .*decoded, which did not work \(0.0 GB are free\).*DCAC_CACHE"):
+    with pytest.raises(OSError, match=r"mine need 24.6 kB in .*decoded, which did not work \(1.0 kB are free\).*DCAC_CACHE"):
         read_dataset(root, SIZE)
     assert not list(tmp_path.glob("decoded/*"))
 
@@ -92,6 +96,18 @@ def gradient():
     return np.stack([y * 6, x * 12, 255 - y * 6], -1).astype(np.uint8)
 
 
+def png_of_16_bits(pixels):
+    """A PNG file of uint8 [h, w, 2 to 4] as grey and alpha, RGB or RGBA of 16 bits a channel, all opaque."""
+    height, width, channels = pixels.shape
+    wide = pixels.astype(">u2") * 257
+    if channels != 3:
+        wide[..., -1] = 0xFFFF
+    chunk = lambda kind, body: struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))  # noqa: E731
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in wide)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 def variants():
     """(name, how to write it, what the pixels must be, or None where the image must be refused)."""
     rgb = gradient()
@@ -103,6 +119,7 @@ def variants():
     clear = Image.fromarray(np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)]))
     glass = Image.fromarray(np.dstack([rgb, np.where(grey > 99, 255, 0).astype(np.uint8)]))
     sixteen = Image.fromarray(grey.astype(np.uint16) * 257)
+    channels = lambda count: lambda p: p.write_bytes(png_of_16_bits(np.dstack([rgb, grey])[..., :count]))  # noqa: E731
     wide = np.asarray(image.transpose(Image.Transpose.ROTATE_90))
     return [
         ("grey.png", lambda p: L.save(p), np.dstack([grey] * 3)),
@@ -115,6 +132,7 @@ def variants():
         ("cmyk.jpg", lambda p: image.convert("CMYK").save(p, quality=100, subsampling=0), rgb),
         ("turned.jpg", lambda p: Image.fromarray(wide).save(p, quality=100, subsampling=0, exif=turned), rgb),
         ("sixteen.png", lambda p: sixteen.save(p), None),
+        *((f"sixteen-{count}-channels.png", channels(count), None) for count in (2, 3, 4)),
         ("png-called.jpg", lambda p: image.save(p, format="PNG"), rgb),
         ("jpeg-called.png", lambda p: image.save(p, format="JPEG", quality=100, subsampling=0), rgb),
         ("progressive.jpg", lambda p: image.save(p, quality=100, subsampling=0, progressive=True), rgb),
@@ -135,3 +153,45 @@ def test_kinds_of_images_come_out_right_or_are_refused(tmp_path, name, write, ex
     domain = read_dataset(root, (40, 20))
     got = domain.query.images[domain.query.names.index(path.name)].transpose(1, 2, 0)
     assert np.abs(got.astype(int) - expected.astype(int)).max() <= (8 if b"JFIF" in path.read_bytes()[:99] or "jpg" in name else 0)
+
+
+def test_a_flipped_bit_in_a_png_is_noticed(tmp_path):
+    path = tmp_path / "picture.png"
+    Image.fromarray(gradient()).save(path)
+    whole, expected = path.read_bytes(), np.asarray(decoding.open_image(path))
+    for at in range(8, len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        try:
+            found = np.asarray(decoding.open_image(path))
+        except ValueError as error:
+            assert "picture.png" in str(error)
+        else:
+            assert np.array_equal(found, expected), f"byte {at}"
+
+
+@pytest.mark.parametrize("kept_time", [False, True])
+def test_other_images_under_the_same_names_and_sizes_are_another_data_set(tmp_path, kept_time):
+    root = market(tmp_path / "mine", query=("0003_c1", "0004_c1"))
+    one, other = sorted((root / "query").iterdir())
+    contents = one.read_bytes(), other.read_bytes()
+    size = max(map(len, contents))
+    for path, content in zip((one, other), contents):
+        path.write_bytes(content.ljust(size, b"\0"))
+    first = read_dataset(root, SIZE)
+    for path, content in zip((other, one), contents):
+        times = path.stat()
+        path.write_bytes(content.ljust(size, b"\0"))
+        if kept_time:
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    second = read_dataset(root, SIZE)
+    assert np.array_equal(second.query.images, first.query.images[::-1]) and second.fingerprint != first.fingerprint
+    copy = read_dataset(shutil.copytree(root, tmp_path / "elsewhere" / "mine"), SIZE)
+    assert copy.fingerprint == second.fingerprint
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JFIF"])
+def test_other_endings_of_jpeg_are_not_left_out_silently(tmp_path, suffix):
+    root = market(tmp_path / "mine")
+    next((root / "query").iterdir()).rename(root / "query" / f"0003_c1_0.{suffix}")
+    with pytest.raises(ValueError, match=f"0003_c1_0.{suffix} is neither .jpg nor .png; convert or rename it"):
+        read_dataset(root, SIZE)

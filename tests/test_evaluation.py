@@ -127,7 +127,15 @@ def test_rank_list_longer_than_the_gallery():
         ({"gallery_cameras": np.zeros(4, int)}, r"There are 5 gallery features and cameras of shape \[4\]"),
         ({"gallery": torch.zeros(0, 2), "gallery_pids": np.zeros(0), "gallery_cameras": np.zeros(0)}, "The gallery is empty"),
         ({"query": torch.zeros(0, 2), "query_pids": np.zeros(0), "query_cameras": np.zeros(0)}, "No query has a true match"),
-        ({"query": torch.full((3, 2), 1e30)}, "too large to square"),
+        ({"query": torch.zeros(3, 0), "gallery": torch.zeros(5, 0)}, r"query features have shape \[3, 0\]; expected \[images, d\]"),
+        ({"query": torch.zeros(3, 2, dtype=torch.complex64)}, "query features are torch.complex64; expected real numbers"),
+        ({"gallery": np.zeros((5, 2), complex)}, "gallery features are complex128; expected real numbers"),
+        ({"gallery": [["a", "b"]] * 5}, "gallery features are <U1; expected real numbers"),
+        ({"query_pids": np.full(3, np.nan)}, "person ids of the query are float64; expected whole numbers"),
+        ({"gallery_cameras": ["c1"] * 5}, "cameras of the gallery are <U2"),
+        ({"gallery_pids": np.full(5, 2**63, np.uint64)}, "gallery are uint64; expected whole numbers below"),
+        *(({"ranks": (1, rank)}, f"ranks is {rank!r}; expected a whole number") for rank in (0, -1, 1.5, float("nan"), True)),
+        ({"batch": 2.5}, "batch is 2.5"),
         ({"gallery": torch.full((5, 2), float("inf"))}, "diverged"),
         ({"batch": 0}, "batch is 0"),
     ],
@@ -138,3 +146,41 @@ def test_what_does_not_fit_is_named(change, message):
     assert rank_metrics(**case)["queries"] == 3
     with pytest.raises(ValueError, match=message):
         rank_metrics(**case | change)
+
+
+def far_away(move):
+    rng = np.random.default_rng(3)
+    q, g = rng.normal(size=(60, 8)), rng.normal(size=(400, 8))
+    ids = rng.integers(0, 40, 60), rng.integers(0, 40, 400), rng.integers(1, 4, 60), rng.integers(1, 4, 400)
+    return (torch.from_numpy(move(q)).float(), torch.from_numpy(move(g)).float()), ids
+
+
+@pytest.mark.parametrize("move", [
+    lambda x: x + 1000, lambda x: x + 1e4, lambda x: x * 1e-30, lambda x: x * 1e30, lambda x: x + 5000 * (x[:, :1] > 0),
+    lambda x: 1 + 1e-3 * x,
+], ids=["+ 1000", "+ 10000", "x 1e-30", "x 1e30", "two far places", "nearly equal"])  # fmt: skip
+def test_features_of_any_length_are_ranked_right(move):
+    (q, g), ids = far_away(move)
+    order = 1e-30 if q.abs().max() < 1e-20 else 1e30 if q.abs().max() > 1e20 else 1
+    expected = brute_force(q.double() / order, g.double() / order, *ids)
+    assert rank_metrics(q, g, *ids) == pytest.approx(expected, abs=1e-9)
+    positions, _ = rank_lists(q, g, *ids, top=1)
+    for k, position in enumerate(positions[:, 0]):
+        valid = [j for j in range(400) if ids[1][j] != ids[0][k] or ids[3][j] != ids[2][k]]
+        assert position == min(valid, key=lambda j: (q[k].double() - g[j]).norm())
+
+
+def test_numpy_and_lists_are_as_good_as_tensors():
+    (q, g), ids = far_away(lambda x: x)
+    expected = rank_metrics(q, g, *ids)
+    array = g.numpy()
+    array.flags.writeable = False
+    assert rank_metrics(q.numpy(), array, *map(torch.from_numpy, ids)) == expected
+    assert rank_metrics(q.tolist(), g.tolist(), *map(list, ids), ranks=np.array([1, 5, 10])) == expected
+
+
+def test_large_person_ids_of_different_types_are_not_mixed_up():
+    pids = 2**60 + np.arange(4)
+    one = torch.eye(4)
+    result = rank_metrics(one, one, pids, pids.astype(np.uint64), np.zeros(4, int), np.ones(4, int))
+    assert result["R1"] == 100 and result["queries"] == 4 and result["mAP"] == 100

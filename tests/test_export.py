@@ -170,3 +170,40 @@ def test_a_broken_folder_is_refused(saved, tmp_path, what):
 def test_what_is_no_image_is_refused(saved, given, said):
     with pytest.raises((ValueError, TypeError, FileNotFoundError), match=said):
         FeatureExtractor.from_pretrained(saved).features(given)
+
+
+def test_a_pil_image_is_treated_like_its_file(saved, tmp_path):
+    extractor = FeatureExtractor.from_pretrained(saved)
+    pixels = np.random.default_rng(2).integers(0, 256, (64, 32, 3), np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held upright: turn by 90 degrees
+    path = tmp_path / "turned.png"
+    Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90).save(path, exif=turned)
+    expected = extractor.features(pixels)
+    assert torch.equal(extractor.features(path), expected) and torch.equal(extractor.features(Image.open(path)), expected)
+
+
+@pytest.mark.parametrize("picture, said", [
+    (Image.fromarray(np.full((64, 32), 30_000, np.uint16)), "The PIL image has pixels of kind I;16, expected 8 bits"),
+    (Image.fromarray(np.zeros((64, 32), np.float32)), "The PIL image has pixels of kind F"),
+    (Image.fromarray(np.full((64, 32, 4), 128, np.uint8)), "The PIL image is partly transparent"),
+])  # fmt: skip
+def test_pil_images_are_refused_as_their_files_are(saved, picture, said):
+    with pytest.raises(ValueError, match=said):
+        FeatureExtractor.from_pretrained(saved).features(picture)
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_no_image_at_a_time_is_refused(saved, images, batch):
+    with pytest.raises(ValueError, match=f"batch is {batch}; expected at least 1 image"):
+        FeatureExtractor.from_pretrained(saved).features(images, batch=batch)
+
+
+def test_an_extractor_that_is_nowhere_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("nowhere", "a/b/c"):
+        with pytest.raises(FileNotFoundError, match=f"^{name} does not exist; expected a folder or a hub id"):
+            FeatureExtractor.from_pretrained(name)
+    for name in ("no/where", "no/wh ere"):
+        with pytest.raises(FileNotFoundError, match=f"^{name} is no folder here and cannot be had from the hub .*OWNER/NAME.$"):
+            FeatureExtractor.from_pretrained(name, local_files_only=True)

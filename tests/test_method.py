@@ -260,6 +260,11 @@ def test_wrong_scheme_and_temperature_are_named():
         adapt(torch.nn.Linear(1, 1), "partial")
 
 
+def test_a_rank_beyond_every_layer_is_refused(unet):
+    with pytest.raises(ValueError, match="LoRA rank is 1000000; more than the 64 of the widest"):
+        adapt(unet, "lora", rank=10**6)
+
+
 # ---------------------------------------------------------------- Sec. 4.4 and 5.2
 
 

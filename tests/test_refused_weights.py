@@ -108,6 +108,9 @@ def test_a_broken_clip_config_is_refused(tmp_path, change):
     ("unet", lambda c: c.update(down_block_types=["NoSuchBlock"])), ("unet", lambda c: c.clear()), ("vae", lambda c: c.update(latent_channels=5)),
     ("vae", lambda c: c.update(block_out_channels=[])), ("scheduler", lambda c: c.update(prediction_type="v_prediction")),
     ("scheduler", lambda c: c.update(beta_schedule="steep")), ("scheduler", lambda c: c.update(num_train_timesteps="many")),
+    ("scheduler", lambda c: c.clear()), ("scheduler", lambda c: c.update(beta_end=float("nan"))),
+    ("scheduler", lambda c: c.update(num_train_timesteps=10)),
+    *(("vae", lambda c, s=s: c.update(scaling_factor=s)) for s in (0, -1.0, float("nan"), float("inf"), "big", True, None)),
 ])  # fmt: skip
 def test_a_broken_diffusion_config_is_refused(tmp_path, part, change):
     folder = copy_of_lite(tmp_path / "sd")

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from folders import market
 
+from dcac_lite import read_dataset
 from dcac_lite.datasets import DATASETS, FOLDERS
 from dcac_lite.listing import list_images
 from dcac_lite.verify import main, verify
@@ -25,7 +26,7 @@ def test_verify_says_all_right_and_what_differs(tiny, monkeypatch, capsys):
     assert out.count("all can be read") == 4 and "4 found, all right." in out and "DIFFERENT" not in out
     assert "DukeMTMC was withdrawn" in out and "MSMT17_V2 list files" in out and "60 training" in out
     dataset = DATASETS["MA"]
-    assert list_images(dataset.find(tiny), dataset).fingerprint((256, 128)) in out
+    assert read_dataset(dataset.find(tiny), (256, 128), dataset).fingerprint in out
     assert max(map(len, out.splitlines())) <= 100
     monkeypatch.undo()
     assert main([str(tiny)]) == 1

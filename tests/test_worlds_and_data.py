@@ -85,6 +85,10 @@ def test_counts_are_a_tenth_of_table_1():
 def test_written_copy_is_complete_or_redrawn(tmp_path):
     folder = write_lite_domain(SMALL, tmp_path)
     before = json.loads((folder / "complete.json").read_text())
+    (folder / "complete.json").write_text("")
+    (killed := tmp_path / f".{SMALL.name}-ofanotherkey.123.part").mkdir()
+    assert write_lite_domain(SMALL, tmp_path) == folder and json.loads((folder / "complete.json").read_text()) == before
+    assert not killed.exists()
     victim = next((folder / "query").iterdir())
     victim.unlink()
     assert write_lite_domain(SMALL, tmp_path) == folder and victim.exists()
