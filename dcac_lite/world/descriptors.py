@@ -34,7 +34,8 @@ def hsv(x: Tensor) -> Tensor:
     high, low = x.amax(1), x.amin(1)
     chroma = (high - low).clamp(min=1e-6)
     r, g, b = x.unbind(1)
-    hue = torch.where(high == r, (g - b) / chroma % 6, torch.where(high == g, (b - r) / chroma + 2, (r - g) / chroma + 4))
+    blue_or_green = torch.where(high == g, (b - r) / chroma + 2, (r - g) / chroma + 4)
+    hue = torch.where(high == r, (g - b) / chroma % 6, blue_or_green)
     return torch.stack([hue / 6 % 1, (high - low) / high.clamp(min=1e-6), high], 1)
 
 
@@ -49,7 +50,7 @@ def colour_codes(images: Tensor) -> list[tuple[Tensor, int]]:
 
 
 def _counts(codes: Tensor, bins: int, window: tuple[int, int], step: tuple[int, int]) -> Tensor:
-    """Histograms of codes [B, H, W] in overlapping windows (height, width): shares, float32 [B, rows, columns, bins]."""
+    """Histograms of codes [B, H, W] in overlapping windows (height, width): float32 shares [B, rows, columns, bins]."""
     cut = codes.unfold(1, window[0], step[0]).unfold(2, window[1], step[1]).flatten(3)  # [B, rows, columns, pixels]
     return torch.zeros(*cut.shape[:3], bins).scatter_add_(3, cut, torch.ones(1).expand(cut.shape)) / cut.shape[3]
 

@@ -44,8 +44,8 @@ def discriminant(z: np.ndarray, pids: np.ndarray, shrinkage: float, weighted: bo
     """Fisher's discriminant axes of z [N, k] as the columns of a matrix, float64 [k, d].
 
     Along each axis the (shrunk) within-identity variance is 1 and the between-identity variance is an
-    eigenvalue b. Plain LDA takes the identities - 1 axes of the largest b as equals (scikit-learn's
-    `LinearDiscriminantAnalysis(solver="eigen")` gives the same axes, but not the eigenvalues).
+    eigenvalue b. Plain LDA takes the identities - 1 axes of the largest b as equals. (Unshrunk they are those
+    of scikit-learn's `LinearDiscriminantAnalysis(solver="eigen")`, which keeps no eigenvalues.)
     `weighted` takes all and multiplies each by b / (1 + b): the features are then the expected identity
     given one picture, if both covariances are those of normal distributions (probabilistic LDA,
     Ioffe 2006; Prince & Elder 2007). Directions that tell little about identity hardly count, which

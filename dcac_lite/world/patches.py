@@ -15,7 +15,7 @@ SIDE = 6  # of a patch, pixels
 ATOMS = 96
 SAMPLES = 30_000  # patches that the dictionary is learned from
 THRESHOLD = 0.5  # responses below it are 0: a sparse code
-CELLS = (8, 4)  # responses are averaged in cells (rows, columns)
+CELLS = (8, 4)  # rows and columns of cells; each keeps its strongest response, wherever in the cell it is
 
 
 def whitened_atoms(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +33,7 @@ def whitened_atoms(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def patch_descriptor(images: np.ndarray) -> Descriptor:
     """Learn a dictionary from training images, uint8 [N, 3, H, W], and return the descriptor: thresholded
-    positive and negative responses of every second position, averaged in `CELLS`, square roots."""
+    positive and negative responses at every second position, the maximum in each of `CELLS`, square roots."""
     rng = np.random.default_rng(0)
     some = to_tensor(images[np.sort(rng.permutation(len(images))[:600])]).float() / 255
     patches = F.unfold(some, SIDE, stride=3).transpose(1, 2).flatten(0, 1).numpy()
@@ -43,6 +43,6 @@ def patch_descriptor(images: np.ndarray) -> Descriptor:
     def describe(chunk: Tensor) -> Tensor:
         answer = F.conv2d(chunk.float() / 255, weight, bias, stride=2)
         sparse = torch.cat([F.relu(answer - THRESHOLD), F.relu(-answer - THRESHOLD)], 1)
-        return F.adaptive_avg_pool2d(sparse, CELLS).sqrt()
+        return F.adaptive_max_pool2d(sparse, CELLS).sqrt()
 
     return lambda other: in_chunks(describe, other)

@@ -68,10 +68,15 @@ CLOSED_FORM: tuple[Reference, ...] = (
 
 def score(extract: Callable[[np.ndarray], np.ndarray], domain: Domain) -> dict[str, float]:
     """`evaluation.rank_metrics` of `extract`, uint8 images [N, 3, H, W] -> features [N, d], by cosine."""
-    query, gallery = (normalised(extract(split.images)) for split in (domain.query, domain.gallery))
+    return score_features(extract(domain.query.images), extract(domain.gallery.images), domain)
+
+
+def score_features(query: np.ndarray, gallery: np.ndarray, domain: Domain) -> dict[str, float]:
+    """`evaluation.rank_metrics` of features [Q, d] and [G, d] of a domain's queries and gallery, by cosine."""
     return rank_metrics(
-        query, gallery, domain.query.pids, domain.gallery.pids, domain.query.cameras, domain.gallery.cameras
-    )
+        normalised(query), normalised(gallery),
+        domain.query.pids, domain.gallery.pids, domain.query.cameras, domain.gallery.cameras,
+    )  # fmt: skip
 
 
 def extractor(reference: Reference, train: Split) -> Callable[[np.ndarray], np.ndarray]:
@@ -87,11 +92,15 @@ def closed_form_table(
     """References fitted to the training split of `domains[source]` and scored on every domain of `domains`.
 
     One row per reference and target with the columns reference, kind, source, target, mAP, R1 (percent)."""
-    rows = []
-    for reference in references:
-        extract = extractor(reference, domains[source].train)
-        facts = {"reference": reference.name, "kind": reference.kind, "source": source}
-        for target, domain in domains.items():
-            metrics = score(extract, domain)
-            rows.append(facts | {"target": target, "mAP": metrics["mAP"], "R1": metrics["R1"]})
-    return pd.DataFrame(rows)
+    train = domains[source].train
+    parts = [rows(r.name, r.kind, source, domains, extractor(r, train)) for r in references]
+    return pd.concat(parts, ignore_index=True)
+
+
+def rows(
+    name: str, kind: str, source: str, domains: Mapping[str, Domain], extract: Callable[[np.ndarray], np.ndarray]
+) -> pd.DataFrame:
+    """The rows of `closed_form_table` for one `extract` (see `score`) fitted to `source`."""
+    metrics = {target: score(extract, domain) for target, domain in domains.items()}
+    facts = {"reference": name, "kind": kind, "source": source}
+    return pd.DataFrame([facts | {"target": t, "mAP": m["mAP"], "R1": m["R1"]} for t, m in metrics.items()])
