@@ -1,0 +1,25 @@
+"""`python -m dcac_lite world ...`: what can be asked of the embedded world from the command line."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the sub-commands to `parser`; each sets `call`, a function of the parsed arguments."""
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    report = commands.add_parser("report", help="how far references without pre-training get")
+    report.add_argument("--sources", nargs="+", default=["MA"], metavar="NAME", help="domains to train on; default: MA")
+    report.add_argument("--tier", default="lite", choices=("smoke", "lite"), help="default: lite")
+    report.add_argument("--steps", type=int, default=1200, help="of the small CNNs; default: 1200")
+    report.add_argument("--out", type=Path, metavar="FILE", help="also write the tidy table to this csv file")
+    report.set_defaults(call=_report)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from .report import report, text, write
+
+    table = report(arguments.sources, tier=arguments.tier, steps=arguments.steps)
+    print(text(table))
+    if arguments.out:
+        write(table, arguments.out)
+        print(f"{len(table)} rows in {arguments.out}")
