@@ -202,14 +202,14 @@ def test_all_code_that_numbers_depend_on_is_counted(roots, counted):
     assert reached - NOT_COUNTED.keys() == set(counted)
 
 
-def test_float32_is_float32_in_commands_and_notebooks_alike(smoke_data, monkeypatch):
+def test_float32_is_float32_in_commands_and_notebooks_alike(smoke_data):
     from dcac_lite.trainer import Trainer
     from dcac_lite.training import build
 
     e = Experiment(tier="smoke", conditioning="none", epochs=1).resolved()
     reid = build(e, smoke_data.identities)[0].reid
     domain = experiment_module.load_domain("D", "smoke")
-    flags = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    flags = (torch.backends.cudnn, torch.backends.cuda.matmul)  # which monkeypatch cannot set back
     doors = {
         "training": lambda: Trainer(e, smoke_data, *build(e, smoke_data.identities)),
         "evaluation": lambda: evaluate(reid, domain),
@@ -217,6 +217,6 @@ def test_float32_is_float32_in_commands_and_notebooks_alike(smoke_data, monkeypa
     }
     for name, enter in doors.items():
         for flag in flags:
-            monkeypatch.setattr(flag, "allow_tf32", True)
-        enter()
+            flag.allow_tf32 = True
+        enter()  # and leaves them off, as every other test finds them
         assert not any(flag.allow_tf32 for flag in flags), name
