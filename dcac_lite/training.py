@@ -18,6 +18,7 @@ from .dcac import DCAC
 from .diffusion import StableDiffusion, load_stable_diffusion, use_one_token_attention
 from .encoder import ReIDModel, load_clip_visual
 from .experiment import Experiment
+from .lean_unet import lean_unet
 from .memory import PrototypeMemory
 from .paths import replacing
 from .recipes import RECIPES
@@ -59,7 +60,7 @@ def assemble(experiment: Experiment, identities: int, visual: nn.Module, parts: 
     unet = adapt(parts.unet, experiment.adaptation, experiment.rank, recipe.second_feed_forward)
     # Eq. 3's squared norm is the mean over the latent's elements times their number
     lambda_ = experiment.lambda_ * (math.prod(parts.latent_shape) if recipe.squared_norm else 1)
-    return DCAC(reid, memory, condition, use_one_token_attention(unet), parts.scheduler, lambda_)
+    return DCAC(reid, memory, condition, use_one_token_attention(lean_unet(unet)), parts.scheduler, lambda_)
 
 
 def train(
