@@ -31,6 +31,9 @@ def random_crop(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     batch, _, height, width = x.shape
     padded = torch.nn.functional.pad(x, [padding] * 4, value=-1.0)
     top, left = torch.randint(2 * padding + 1, (2, batch, 1), generator=generator, device=x.device)
+    if x.device.type == "cpu":  # where slices are many times faster than a gather and numbers are at hand
+        corners = zip(padded, top[:, 0].tolist(), left[:, 0].tolist())
+        return torch.stack([image[:, t : t + height, c : c + width] for image, t, c in corners])
     rows = (top + torch.arange(height, device=x.device))[:, None, :, None]  # [B, 1, H, 1]
     columns = (left + torch.arange(width, device=x.device))[:, None, None, :]  # [B, 1, 1, W]
     images = torch.arange(batch, device=x.device)[:, None, None, None]

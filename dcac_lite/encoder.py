@@ -12,6 +12,7 @@ from .augment import normalise, to_tensor
 from .device import full_precision
 from .global_batch import GlobalBatchNorm1d
 from .hub import hub_folder
+from .lean import lean_visual
 from .paths import weights_root
 from .tensor_files import check_sizes, load_exactly, read_json, read_tensors
 
@@ -125,7 +126,7 @@ class ReIDModel(nn.Module):
 
     def __init__(self, visual: nn.Module, identities: int):
         super().__init__()
-        self.visual = visual
+        self.visual = lean_visual(visual)
         self.visual.conv1.requires_grad_(False)
         width = visual.output_dim
         # The official code applies the neck twice a step, so its running statistics move twice with

@@ -41,7 +41,8 @@ def rank_metrics(
     Gallery images of the query's identity from the query's own camera are ignored; queries without
     any true match left are not counted. Distances are Euclidean. A rank counts every valid image at
     most as far as the match, so ties are resolved against the model (as scikit-learn's average
-    precision does) and the result does not depend on the order of the gallery.
+    precision does) and the result does not depend on the order of the gallery (exactly at one thread; with
+    several, the distances to copies of an image may differ in the last bit).
 
     Only the ranks of true matches matter, so nothing is sorted but those: the images at most as far
     are counted. Works on the gallery features' device through `batch` queries at a time; the full Q x G
@@ -60,8 +61,7 @@ def rank_metrics(
         fewest_first = np.argsort(number, kind="stable")  # so that queries counted together need equally many counts
         for start in range(np.count_nonzero(number == 0), len(number), ROWS):
             some = fewest_first[start : start + ROWS]
-            of_some = torch.from_numpy(some).to(own.device)
-            found, seen = _ranks(distances[of_some], own[of_some, : number[some[-1]]].contiguous())
+            found, seen = _ranks(distances, own[:, : number[some[-1]]], torch.from_numpy(some).to(own.device))
             real = np.arange(seen.shape[1]) < number[some, None]
             precision_sum += float((np.where(real, found / seen, 0).sum(1) / number[some]).sum())
             hits += ((seen - found)[:, :1] < np.asarray(ranks)).sum(0)
@@ -114,12 +114,20 @@ def evaluate(
     )
 
 
-def _ranks(distances: Tensor, own: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """For each of the ascending distances `own` [B, M]: how many of `own`, and how many of `distances`
-    [B, G], are at most that far. int64 and float32 [B, M]."""
-    at_most = torch.empty_like(distances)  # 0.0 or 1.0: a CPU adds floats several times faster than booleans
-    seen = [torch.le(distances, own[:, k : k + 1], out=at_most).sum(1) for k in range(own.shape[1])]
-    return torch.searchsorted(own, own, right=True).cpu().numpy(), torch.stack(seen, 1).cpu().numpy()
+def _ranks(distances: Tensor, own: Tensor, rows: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """For each of the ascending distances `own` [Q, M] at `rows` [B]: how many of `own`, and how many of
+    `distances` [Q, G], are at most that far. [B, M]."""
+    own = own[rows].contiguous()
+    if own.device.type == "cpu":
+        # one thread: several would wait for each other after each of these short operations, long on a busy machine
+        near = np.empty(distances.shape[1], bool)
+        pairs = zip(distances.numpy()[rows.numpy()], own.numpy())  # a query's distances and its matches'
+        seen = np.array([[np.count_nonzero(np.less_equal(all_, one, out=near)) for one in ones] for all_, ones in pairs])
+    else:
+        distances = distances[rows]
+        at_most = torch.empty_like(distances)
+        seen = torch.stack([torch.le(distances, one[:, None], out=at_most).sum(1) for one in own.unbind(1)], 1).cpu().numpy()
+    return torch.searchsorted(own, own, right=True).cpu().numpy(), seen
 
 
 def _batches(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from .augment import normalise, to_tensor
 from .decoding import open_image, upright_rgb
 from .encoder import ReIDModel, build_visual, visual_architecture
+from .lean import lean_visual
 from .paths import replacing
 from .tensor_files import load_exactly, read_json, read_tensors, write_tensors
 
@@ -46,7 +47,7 @@ class FeatureExtractor(
         if resize not in ("bicubic", "bilinear"):
             raise ValueError(f"resize is {resize!r}; expected 'bicubic' or 'bilinear'.")
         self.resize = resize
-        self.visual = build_visual(architecture)
+        self.visual = lean_visual(build_visual(architecture))
         self.neck = nn.BatchNorm1d(self.visual.output_dim)
         self.requires_grad_(False).eval()
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .dcac import DCAC
 from .diffusion import add_noise, predict_noise
+from .lean import plain
 from .tiers import Tier
 
 
@@ -30,7 +31,7 @@ class PlainPipeline:
         from diffusers.models.attention_processor import AttnProcessor
 
         self.device = torch.device(device)
-        self.dcac, self.vae = dcac.to(self.device).train(), vae.to(self.device)
+        self.dcac, self.vae = plain(dcac).to(self.device).train(), vae.to(self.device)
         self.dcac.unet.set_attn_processor(AttnProcessor())
         self.dcac.reid.neck.momentum = 0.1  # the neck is applied twice
         groups = [{"params": [p], "lr": lr, "weight_decay": weight_decay} for p in dcac.parameters() if p.requires_grad]

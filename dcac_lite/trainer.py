@@ -139,12 +139,15 @@ class Trainer:
     def _prepare_unet(self, machine: Machine) -> None:
         from peft.tuners.tuners_utils import BaseTunerLayer
 
+        from .lean_unet import FoldedLinear
+
         unet = self.dcac.unet
         low = AUTOCAST[self.experiment.precision]
+        folded = {layer.base_layer for layer in unet.modules() if isinstance(layer, FoldedLinear)}
         for layer in unet.modules() if low is not None else ():
             if isinstance(layer, BaseTunerLayer):
                 layer.cast_input_dtype_enabled = False  # to float32, from where autocast would cast back
-            elif isinstance(layer, (nn.Linear, nn.Conv2d)):
+            elif isinstance(layer, (nn.Linear, nn.Conv2d)) and layer not in folded:
                 for parameter in (p for p in layer.parameters() if not p.requires_grad):
                     # autocast would make this copy anew in every step; what learns stays float32
                     parameter.data = parameter.data.to(low)

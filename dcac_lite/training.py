@@ -17,6 +17,7 @@ from .dcac import DCAC
 from .diffusion import StableDiffusion, load_stable_diffusion, use_one_token_attention
 from .encoder import ReIDModel, load_clip_visual
 from .experiment import Experiment
+from .lean_unet import lean_unet
 from .memory import PrototypeMemory
 from .paths import replacing
 from .recipes import RECIPES
@@ -58,7 +59,8 @@ def assemble(experiment: Experiment, identities: int, visual: nn.Module, parts: 
         add_stray_biases(parts.unet)
     unet = adapt(parts.unet, experiment.adaptation, experiment.rank, recipe.second_feed_forward)
     reduction = "squared norm" if recipe.squared_norm else "mean"
-    return DCAC(reid, memory, condition, use_one_token_attention(unet), parts.scheduler, experiment.lambda_, reduction)
+    unet = use_one_token_attention(lean_unet(unet))
+    return DCAC(reid, memory, condition, unet, parts.scheduler, experiment.lambda_, reduction)
 
 
 def train(

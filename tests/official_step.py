@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dcac_lite.lean import plain
+
 
 def learnable_parts(name: str, *tensors: Tensor) -> dict[str, tuple[Tensor, ...]]:
     """Corresponding tensors of a parameter (gradients, say), cut to what has a true gradient: a softmax does
@@ -102,7 +104,7 @@ class OfficialTraining:
     def __init__(self, dcac: nn.Module, tau_c: float, tau: float, lambda_: float):
         from diffusers.models.attention_processor import AttnProcessor
 
-        own = copy.deepcopy(dcac)
+        own = plain(copy.deepcopy(dcac))
         own.unet.set_attn_processor(AttnProcessor())  # cross-attention in full
         self.visual, self.fc, self.bn = own.reid.visual, own.reid.classifier.weight, official_neck(own.reid.neck)
         self.unet, self.prompts, self.memory = own.unet, own.condition.prompts, own.memory.prototypes

@@ -13,6 +13,7 @@ from dcac_lite import DCAC, SCHEMES, Experiment, PrototypeMemory, ReIDModel, ada
 from dcac_lite.adaptation import add_stray_biases
 from dcac_lite.augment import random_crop, random_erasing
 from dcac_lite.diffusion import load_stable_diffusion, sample_latents, use_one_token_attention
+from dcac_lite.lean_unet import lean_unet
 from dcac_lite.recipes import RECIPES
 from dcac_lite.tiers import FULL, LITE
 from dcac_lite.trainer import lr_factor, step_inputs
@@ -59,7 +60,7 @@ def both():
     their_gradients = dict(zip(learning, torch.autograd.grad(theirs["total"], learning.values(), retain_graph=True, allow_unused=True)))
     their_gradients["reid.neck.weight"] = torch.autograd.grad(theirs["total"], bn.weight)[0]
 
-    use_one_token_attention(unet)
+    use_one_token_attention(lean_unet(unet))
     ours, z = dcac(x, labels, sample_latents(moments, 0.18215, sampling), noise, timesteps)
     ours["total"].backward()
     memory.update(F.normalize(z.detach()), labels)
