@@ -219,7 +219,8 @@ def test_the_random_encoder_has_no_pretraining_and_learns_from_its_first_layer_o
         return assemble(experiment, identities, visual, parts)
 
     monkeypatch.setattr("dcac_lite.world.small_networks.assemble", recording)
-    train_encoder(Experiment(tier="smoke", epochs=1), smoke_data)
+    # not seed 0, with which the shipped CLIP was itself initialised: its patch projection has hardly moved since
+    train_encoder(Experiment(tier="smoke", epochs=1, seed=5), smoke_data)
     ((visual, first),) = built
     pretrained = load_clip_visual(TIERS["smoke"].clip, TIERS["smoke"].image_size).conv1.weight
     assert abs(torch.corrcoef(torch.stack([first.flatten(), pretrained.flatten()]))[0, 1]) < 0.2

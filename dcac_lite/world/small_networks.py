@@ -119,7 +119,8 @@ def zero_shot(tier: str = "lite") -> Extractor:
 def train_encoder(experiment: Experiment, data: TrainingSet) -> Extractor:
     """The tier's image tower trained on `data` from random weights: losses, batches, augmentation and
     schedule of the baseline `experiment`, but no pre-training. Unlike there the patch projection learns,
-    since a random one is not worth keeping."""
+    since a random one is not worth keeping. (Seed 0 draws the very weights that the shipped CLIP's
+    pre-training began with.)"""
     experiment = replace(experiment, conditioning="none").resolved()
     tier = TIERS[experiment.tier]
     architecture = visual_architecture(load_clip_visual(tier.clip, tier.image_size))
