@@ -12,10 +12,10 @@ from .paths import PACKAGE
 #: What trained weights depend on, besides the values, data and pre-trained weights that a run's key holds anyway.
 TRAINING = (
     "adaptation", "augment", "conditioning", "data", "dcac", "decoding", "device", "diffusion", "encoder",
-    "global_batch", "listing", "memory", "moments", "recipes", "sampling", "single_file", "trainer", "training",
+    "global_batch", "lean", "lean_unet", "listing", "memory", "moments", "recipes", "sampling", "single_file", "trainer", "training",
 )  # fmt: skip
 #: What the metrics of given weights depend on.
-EVALUATION = ("augment", "data", "decoding", "device", "encoder", "evaluation", "global_batch", "listing")
+EVALUATION = ("augment", "data", "decoding", "device", "encoder", "evaluation", "global_batch", "lean", "listing")
 
 
 @cache
