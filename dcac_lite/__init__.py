@@ -17,7 +17,7 @@ _HOMES = {
     "TIERS": "tiers",
     "DCAC": "dcac",
     "ReIDModel": "encoder",
-    "FeatureExtractor": "export",
+    "FeatureExtractor": "release.export",
     "PrototypeMemory": "memory",
     "SCHEMES": "conditioning",
     "make_condition": "conditioning",
@@ -26,11 +26,11 @@ _HOMES = {
     "load_stable_diffusion": "diffusion",
     "denoising_loss": "diffusion",
     "gradient_norms": "dcac",
-    "paired_interval": "study",
+    "paired_interval": "studies.study",
     "evaluate": "evaluation",
     "rank_metrics": "evaluation",
-    "training_set": "data",
-    "read_dataset": "data",
+    "training_set": "data.domains",
+    "read_dataset": "data.domains",
 }
 __all__ = sorted(_HOMES)
 

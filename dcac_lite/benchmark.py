@@ -10,7 +10,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 PARTS = ("step", "data", "encoder", "ranking")
@@ -70,7 +70,13 @@ def with_verdicts(table, device_type: str):
             reached = value >= target.value if target.at_least else value <= target.value
             table.loc[index, "verdict"] = "met" if reached else "missed"
         if not rows.any():
-            missing = {"name": target.name, "size": target.size, "batch": target.batch, "repeats": 0, "target": str(target)}
+            missing = {
+                "name": target.name,
+                "size": target.size,
+                "batch": target.batch,
+                "repeats": 0,
+                "target": str(target),
+            }
             on = "" if target.on == "any" else f" on {'a GPU' if target.on == 'cuda' else 'a CPU'}"
             table = pd.concat([table, pd.DataFrame([missing | {"verdict": f"not measured{on}"}])], ignore_index=True)
     return table.reindex(columns=COLUMNS)
@@ -99,7 +105,7 @@ def write(rows: list[dict], size: str, batch: int, device, output: Path | None =
     path = output or results_folder(in_place=False) / f"benchmark-{slug}.csv"
     about = provenance()
     about |= {"versions": json.dumps(about["versions"]), "device": name, "load": round(os.getloadavg()[0], 1)}
-    about["measured"] = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    about["measured"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     new = pd.DataFrame([{**r, "size": size, "batch": None if r["part"] == "ranking" else batch, **about} for r in rows])
     table = new
     if path.exists():
@@ -126,7 +132,9 @@ def benchmark(part: str, size: str = "lite", batch: int | None = None, device: s
 
     found = "cuda" if torch.cuda.is_available() else "cpu"
     if device not in (None, found):
-        raise ValueError(f"device is {device!r}, but this process has {found!r}; leave --device away or use another machine.")
+        raise ValueError(
+            f"device is {device!r}, but this process has {found!r}; leave --device away or use another machine."
+        )
     batch = batch or (64 if found == "cuda" else 8)
     if batch < 8 or batch % 4:
         raise ValueError(f"batch is {batch}; expected a multiple of 4 of at least 8: identities with 4 images each.")

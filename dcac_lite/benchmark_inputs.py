@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data import Domain, read_dataset
-from .datasets import FOLDERS
+from .data.domains import Domain, read_dataset
+from .data.registry import FOLDERS
 from .dcac import DCAC
 from .diffusion import StableDiffusion
 from .experiment import Experiment
@@ -31,7 +31,9 @@ def draw_dataset(folder: Path, image_size: tuple[int, int], identities: int) -> 
         for pid in people:
             for k in range(IMAGES_EACH):
                 coarse = Image.fromarray(rng.integers(0, 256, (16, 8, 3), np.uint8))
-                coarse.resize((width, height), Image.Resampling.BICUBIC).save(folder / split / f"{pid:04d}_c{k + 1}s1_{k:06d}_00.jpg", quality=95)
+                coarse.resize((width, height), Image.Resampling.BICUBIC).save(
+                    folder / split / f"{pid:04d}_c{k + 1}s1_{k:06d}_00.jpg", quality=95
+                )
     return read_dataset(folder, image_size, name="benchmark")
 
 
@@ -63,14 +65,16 @@ def make_model(experiment: Experiment, identities: int, device: torch.device) ->
     import open_clip
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    from .single_file import SD15_UNET, SD15_VAE, sd15_schedule
+    from .pretrained.single_file import SD15_UNET, SD15_VAE, sd15_schedule
 
     tier = TIERS["full"]
     torch.manual_seed(experiment.seed)
     config = open_clip.get_model_config(tier.clip.partition(":")[0])
     schedule = sd15_schedule()
     with device:
-        visual = open_clip.CLIP(**config | {"vision_cfg": config["vision_cfg"] | {"image_size": tier.image_size}}).visual
+        visual = open_clip.CLIP(
+            **config | {"vision_cfg": config["vision_cfg"] | {"image_size": tier.image_size}}
+        ).visual
         unet, vae = UNet2DConditionModel(**SD15_UNET), AutoencoderKL(**SD15_VAE).requires_grad_(False).eval()
         parts = StableDiffusion(unet, vae, schedule, tier.diffusion_size)
         return assemble(experiment, identities, visual, parts), parts

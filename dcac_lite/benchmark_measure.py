@@ -19,8 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .augment import normalise, to_tensor
 from .benchmark_inputs import IMAGES_EACH, draw_dataset, draw_features, make_model, second_model
-from .data import read_dataset, training_set
-from .datasets import FOLDERS
+from .data.domains import read_dataset, training_set
+from .data.registry import FOLDERS
 from .evaluation import rank_metrics
 from .experiment import Experiment
 from .plain_pipeline import PlainDataset, PlainPipeline, plain_rank_metrics
@@ -97,7 +97,9 @@ class Training:
             tier=size, sources="MA", precision="bf16" if self.gpu else "no",
             identities=batch // IMAGES_EACH, instances=IMAGES_EACH,
         ).resolved()  # fmt: skip
-        identities = 751 if self.gpu else 2 * batch // IMAGES_EACH  # Market-1501's, or two batches for the slower device
+        identities = (
+            751 if self.gpu else 2 * batch // IMAGES_EACH
+        )  # Market-1501's, or two batches for the slower device
         if not (folder / "data").exists():
             draw_dataset(folder / "data", self.tier.image_size, identities)
         os.environ["DCAC_DATA"] = str(folder)  # where the VAE's moments of these images go
@@ -134,7 +136,10 @@ class Training:
 
     def measure_step(self, repeats: int) -> list[dict]:
         trainer, plain = self.both
-        inputs, prepared = next(iter(trainer.inputs(self.batches[:1], 0))), [t.to(self.device) for t in next(iter(self.loader))]
+        inputs, prepared = (
+            next(iter(trainer.inputs(self.batches[:1], 0))),
+            [t.to(self.device) for t in next(iter(self.loader))],
+        )
         ours, theirs = alternating([lambda: trainer.step(inputs), lambda: plain.step(*prepared)], self.device, repeats)
         rows = [row("step", "training step", "ms", [1e3 * t for t in ours], [1e3 * t for t in theirs])]
 
@@ -146,15 +151,28 @@ class Training:
             for one in self.loader:
                 plain.step(*one)
 
-        per_second = [[self.batches.numel() / t for t in side] for side in alternating([run_ours, run_plain], self.device, repeats)]
+        per_second = [
+            [self.batches.numel() / t for t in side]
+            for side in alternating([run_ours, run_plain], self.device, repeats)
+        ]
         rows.append(row("step", "training, data included", "images/s", *per_second))
         rows += self._share_of_the_device(trainer, inputs, statistics.median(ours), repeats)
         if self.gpu:
             default = partial(trainer.step, inputs)
-            for name, machine in (("torch.compile", {"compile": True}), ("without channels_last", {"channels_last": False})):
+            for name, machine in (
+                ("torch.compile", {"compile": True}),
+                ("without channels_last", {"channels_last": False}),
+            ):
                 other = self.trainer(*self.model(), **machine)
                 times = alternating([lambda: other.step(inputs), default], self.device, repeats)
-                rows.append(row("step", f"training step, {name}, against the default", "ms", *[[1e3 * t for t in side] for side in times]))
+                rows.append(
+                    row(
+                        "step",
+                        f"training step, {name}, against the default",
+                        "ms",
+                        *[[1e3 * t for t in side] for side in times],
+                    )
+                )
                 del other
         return rows
 
@@ -182,10 +200,16 @@ class Training:
 
         times = alternating([lambda: list(trainer.inputs(self.batches, 0)), run_plain], self.device, repeats)
         rates = [[self.batches.numel() / t for t in side] for side in times]
-        inputs, prepared = next(iter(trainer.inputs(self.batches[:1], 0))), [t.to(self.device) for t in next(iter(self.loader))]
+        inputs, prepared = (
+            next(iter(trainer.inputs(self.batches[:1], 0))),
+            [t.to(self.device) for t in next(iter(self.loader))],
+        )
         steps = alternating([lambda: trainer.step(inputs), lambda: plain.step(*prepared)], self.device, repeats)
         used = [[self.batch / t for t in side] for side in steps]
-        return [row("data", "data pipeline", "images/s", *rates), row("data", "images that the step uses", "images/s", *used)]
+        return [
+            row("data", "data pipeline", "images/s", *rates),
+            row("data", "images that the step uses", "images/s", *used),
+        ]
 
     def measure_encoder(self, repeats: int) -> list[dict]:
         trainer, plain = self.both
@@ -206,7 +230,9 @@ class Training:
         theirs.eval()
         cases = [("encoder, float32", nullcontext(), nullcontext())]
         if self.gpu:
-            cases.append(("encoder, autocast", torch.autocast("cuda", torch.bfloat16), torch.autocast("cuda", torch.float16)))
+            cases.append(
+                ("encoder, autocast", torch.autocast("cuda", torch.bfloat16), torch.autocast("cuda", torch.float16))
+            )
         rows = []
         for name, low, half in cases:
             times = alternating([lambda: run_ours(low), lambda: run_plain(half)], device, repeats)
@@ -245,7 +271,9 @@ def measure_training(parts: list[str], size: str, batch: int, device, repeats: i
                 gc.collect()  # its models would leave less memory for the next ones
                 if device.type == "cuda":
                     torch.cuda.empty_cache()
-                peaks = [[alone(training_memory, size, batch, device.type, folder, plainly)] for plainly in (False, True)]
+                peaks = [
+                    [alone(training_memory, size, batch, device.type, folder, plainly)] for plainly in (False, True)
+                ]
                 rows.append(row("step", "peak memory of training", "GB", *peaks))
             return rows
     finally:

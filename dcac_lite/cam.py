@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .augment import normalise, to_tensor
-from .decoding import decode
+from .data.decoding import decode
 from .encoder import ReIDModel
 
 #: The definitions offered: four of pytorch-grad-cam, and `Occlusion`, which needs no gradient.
@@ -36,7 +36,9 @@ def tokens_to_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     grid would fit as well, and would give a wrong map."""
     rows, columns = grid
     if tokens.shape[1] != 1 + rows * columns:
-        raise ValueError(f"{tokens.shape[1]} tokens are no class token and {rows} x {columns} patches; expected {1 + rows * columns}.")
+        raise ValueError(
+            f"{tokens.shape[1]} tokens are no class token and {rows} x {columns} patches; expected {1 + rows * columns}."
+        )
     return tokens[:, 1:].unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
 
 
@@ -59,7 +61,9 @@ def cam_maps(
         raise ValueError(f"{method!r} is no method: choose one of {', '.join(METHODS)}.")
     blocks = model.visual.transformer.resblocks
     if not -len(blocks) <= block < len(blocks):
-        raise ValueError(f"block is {block}; this encoder has {len(blocks)} blocks, so expected {-len(blocks)} to {len(blocks) - 1}.")
+        raise ValueError(
+            f"block is {block}; this encoder has {len(blocks)} blocks, so expected {-len(blocks)} to {len(blocks) - 1}."
+        )
     # a frozen copy: gradients reach the image only, and nobody's parameters, mode or .grad change
     scores = copy.deepcopy(ClassScores(model)).eval().requires_grad_(False)
     if method == "Occlusion":
@@ -67,13 +71,17 @@ def cam_maps(
     return _package_maps(scores, images, labels, method, block, batch)
 
 
-def _package_maps(scores: ClassScores, images: Tensor, labels: np.ndarray, method: str, block: int, batch: int) -> np.ndarray:
+def _package_maps(
+    scores: ClassScores, images: Tensor, labels: np.ndarray, method: str, block: int, batch: int
+) -> np.ndarray:
     import pytorch_grad_cam
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     visual = scores.reid.visual
     layer = visual.transformer.resblocks[block].ln_1
-    cam = getattr(pytorch_grad_cam, method)(scores, [layer], reshape_transform=lambda t: tokens_to_grid(t, visual.grid_size))
+    cam = getattr(pytorch_grad_cam, method)(
+        scores, [layer], reshape_transform=lambda t: tokens_to_grid(t, visual.grid_size)
+    )
     parts = []
     for start in range(0, len(images), batch):
         x = normalise(images[start : start + batch].to(cam.device)).requires_grad_()
@@ -115,21 +123,31 @@ def load_images(images, size: tuple[int, int]) -> Tensor:
     Raises ValueError for an array of another type, shape or size, and for a file that is no image."""
     if not isinstance(images, (Tensor, np.ndarray)):
         if not all(isinstance(path, (str, Path)) for path in images):
-            raise ValueError("images is neither an array nor a list of paths; expected uint8 [M, 3, H, W] or paths of image files.")
+            raise ValueError(
+                "images is neither an array nor a list of paths; expected uint8 [M, 3, H, W] or paths of image files."
+            )
         images = np.stack([decode(Path(path), size) for path in images])
     images = to_tensor(images)
     if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != (3, *size):
-        raise ValueError(f"images are {images.dtype} {tuple(images.shape)}; expected torch.uint8 (M, 3, {size[0]}, {size[1]}).")
+        raise ValueError(
+            f"images are {images.dtype} {tuple(images.shape)}; expected torch.uint8 (M, 3, {size[0]}, {size[1]})."
+        )
     return images
 
 
 def _labels(identities, count: int, known: int) -> np.ndarray:
-    labels = np.broadcast_to(np.asarray(identities, np.int64), (count,)) if np.ndim(identities) == 0 else np.asarray(identities, np.int64)
+    labels = (
+        np.broadcast_to(np.asarray(identities, np.int64), (count,))
+        if np.ndim(identities) == 0
+        else np.asarray(identities, np.int64)
+    )
     if labels.shape != (count,):
         raise ValueError(f"{len(labels)} identities for {count} images; expected one for all or one each.")
     wrong = labels[(labels < 0) | (labels >= known)]
     if len(wrong):
-        raise ValueError(f"identity {wrong[0]} is not one of this model's {known} training identities; expected 0 to {known - 1}.")
+        raise ValueError(
+            f"identity {wrong[0]} is not one of this model's {known} training identities; expected 0 to {known - 1}."
+        )
     return labels.copy()
 
 
@@ -186,7 +204,10 @@ def cam_figure(
     columns |= {name: (images, cam_maps(m, images, identities, method, block)) for name, m in models.items()}
     wide = 1.15
     figure, axes = plt.subplots(
-        len(images), len(columns), squeeze=False, figsize=(wide * len(columns) + 1.3, wide * len(images) * size[0] / size[1] + 0.3)
+        len(images),
+        len(columns),
+        squeeze=False,
+        figsize=(wide * len(columns) + 1.3, wide * len(images) * size[0] / size[1] + 0.3),
     )
     for k, (name, (shown, maps)) in enumerate(columns.items()):
         for row, axis in enumerate(axes[:, k]):

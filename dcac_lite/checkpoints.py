@@ -33,7 +33,9 @@ class Checkpoints:
         files = self._files()
         if not files:
             if required:
-                raise FileNotFoundError(f"{self.folder} holds no checkpoint-*.pt to resume from; start without asking to resume.")
+                raise FileNotFoundError(
+                    f"{self.folder} holds no checkpoint-*.pt to resume from; start without asking to resume."
+                )
             return None
         try:
             with zipfile.ZipFile(files[-1]) as archive:  # torch writes the checksums but does not look at them

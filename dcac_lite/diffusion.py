@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .augment import to_tensor
-from .hub import hub_folder
 from .paths import weights_root
-from .single_file import check_schedule, load_single_file
-from .tensor_files import check_sizes, load_exactly, read_json, read_tensors
+from .pretrained.files import check_sizes, load_exactly, read_json, read_tensors
+from .pretrained.hub import hub_folder
+from .pretrained.single_file import check_schedule, load_single_file
 
 #: Of a U-Net or VAE in diffusers' configurations.
 _SIZES = (
@@ -73,15 +73,21 @@ def load_stable_diffusion(
     path = Path(source)
     if not path.exists():
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) or path.suffix in (".ckpt", ".safetensors"):
-            raise FileNotFoundError(f"{source} does not exist; expected a diffusers folder, a checkpoint file or a hub id OWNER/NAME.")
+            raise FileNotFoundError(
+                f"{source} does not exist; expected a diffusers folder, a checkpoint file or a hub id OWNER/NAME."
+            )
         path = _locate(str(source), revision or REVISIONS.get(str(source)), ema)
     unet, vae, scheduler = load_single_file(path, ema) if path.is_file() else _load_folder(path, ema)
     if scheduler.config.prediction_type != "epsilon":
         kind = scheduler.config.prediction_type
-        raise ValueError(f"{path} predicts {kind!r}; DCAC's loss (Eq. 11) needs a model that predicts noise, 'epsilon'.")
+        raise ValueError(
+            f"{path} predicts {kind!r}; DCAC's loss (Eq. 11) needs a model that predicts noise, 'epsilon'."
+        )
     scale = vae.config.scaling_factor
     if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
-        raise ValueError(f"The VAE's scaling_factor in {path} is {scale!r}; expected a number above 0, such as 0.18215.")
+        raise ValueError(
+            f"The VAE's scaling_factor in {path} is {scale!r}; expected a number above 0, such as 0.18215."
+        )
     return StableDiffusion(unet, vae.requires_grad_(False).eval(), scheduler, image_size)
 
 
@@ -138,9 +144,7 @@ def to_diffusion_input(images: Tensor, size: int) -> Tensor:
 
 
 @torch.no_grad()
-def vae_moments(
-    vae: torch.nn.Module, images: Tensor, size: int, batch: int = 128, progress: Callable = iter
-) -> Tensor:
+def vae_moments(vae: torch.nn.Module, images: Tensor, size: int, batch: int = 128, progress: Callable = iter) -> Tensor:
     """Posterior mean and log-variance of every image, float32 [N, 2 * channels, h, w].
 
     `images` uint8 [N, 3, H, W]; `progress` wraps the batch iterator (for example `tqdm`)."""

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from .augment import normalise, to_tensor
 from .device import full_precision
 from .global_batch import GlobalBatchNorm1d
-from .hub import hub_folder
 from .lean import lean_visual
 from .paths import weights_root
-from .tensor_files import check_sizes, load_exactly, read_json, read_tensors
+from .pretrained.files import check_sizes, load_exactly, read_json, read_tensors
+from .pretrained.hub import hub_folder
 
 _SIZES = ("width", "layers", "heads", "head_width", "patch_size")  # of a tower in open_clip's configurations
 
@@ -50,7 +50,9 @@ def load_clip(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
     try:
         model = open_clip.CLIP(**{**config, "vision_cfg": {**config["vision_cfg"], "image_size": image_size}})
     except (TypeError, ValueError, AssertionError, IndexError) as error:  # a name, a list for a number, heads
-        raise ValueError(f"{described} describes no CLIP that open_clip can build ({type(error).__name__}: {error}).") from error
+        raise ValueError(
+            f"{described} describes no CLIP that open_clip can build ({type(error).__name__}: {error})."
+        ) from error
     state = read_tensors(file)
     for entry in ("input_resolution", "context_length", "vocab_size"):  # numbers that OpenAI keeps among the tensors
         state.pop(entry, None)
@@ -68,7 +70,9 @@ def _clip_file(name: str, tag: str) -> Path:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none: open_clip does not know it"
         raise ValueError(f"{name}:{tag} is neither a folder nor in open_clip's registry; tags of {name}: {tags}.")
     if known.get("quick_gelu", False) != open_clip.get_model_config(name).get("quick_gelu", False):
-        raise ValueError(f"{name}:{tag} was trained with another activation than {name} has; use {name}-quickgelu:{tag}.")
+        raise ValueError(
+            f"{name}:{tag} was trained with another activation than {name} has; use {name}-quickgelu:{tag}."
+        )
     published = weights_root() / Path(known.get("url") or "none").name  # ViT-B-16.pt
     if published.is_file():
         return published

@@ -122,11 +122,17 @@ def _ranks(distances: Tensor, own: Tensor, rows: Tensor) -> tuple[np.ndarray, np
         # one thread: several would wait for each other after each of these short operations, long on a busy machine
         near = np.empty(distances.shape[1], bool)
         pairs = zip(distances.numpy()[rows.numpy()], own.numpy())  # a query's distances and its matches'
-        seen = np.array([[np.count_nonzero(np.less_equal(all_, one, out=near)) for one in ones] for all_, ones in pairs])
+        seen = np.array(
+            [[np.count_nonzero(np.less_equal(all_, one, out=near)) for one in ones] for all_, ones in pairs]
+        )
     else:
         distances = distances[rows]
         at_most = torch.empty_like(distances)
-        seen = torch.stack([torch.le(distances, one[:, None], out=at_most).sum(1) for one in own.unbind(1)], 1).cpu().numpy()
+        seen = (
+            torch.stack([torch.le(distances, one[:, None], out=at_most).sum(1) for one in own.unbind(1)], 1)
+            .cpu()
+            .numpy()
+        )
     return torch.searchsorted(own, own, right=True).cpu().numpy(), seen
 
 
@@ -167,12 +173,16 @@ def _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_ca
         values = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
         if values.shape != (len(features),):
             shape = list(values.shape)
-            raise ValueError(f"There are {len(features)} {name} features and {what} of shape {shape}; expected one each.")
+            raise ValueError(
+                f"There are {len(features)} {name} features and {what} of shape {shape}; expected one each."
+            )
         if values.size and (values.dtype.kind not in "iu" or values.max() > np.iinfo(np.int64).max):
             raise ValueError(f"The {what} of the {name} are {values.dtype}; expected whole numbers below 2^63.")
         ids.append(values.astype(np.int64))
     if query.shape[1] != gallery.shape[1]:
-        raise ValueError(f"Query features have {query.shape[1]} entries and gallery features {gallery.shape[1]}; one model must make both.")
+        raise ValueError(
+            f"Query features have {query.shape[1]} entries and gallery features {gallery.shape[1]}; one model must make both."
+        )
     if not len(gallery):
         raise ValueError("The gallery is empty; there is nothing to rank.")
     return *_precise(query.to(gallery.device), gallery), *ids

@@ -20,13 +20,13 @@ from pathlib import Path
 from .adaptation import MODES
 from .code_key import EVALUATION, TRAINING, code_key
 from .conditioning import SCHEMES
-from .data import Domain, lite_domain, read_dataset, training_set
-from .datasets import DATASETS, is_path, paper_name
+from .data.domains import Domain, lite_domain, read_dataset, training_set
+from .data.registry import DATASETS, is_path, paper_name
 from .device import AUTOCAST, compute_device
 from .evaluation import evaluate
 from .paths import CLONE, IN_CLONE, data_root, remove_parts, replacing, runs_root
+from .pretrained.files import file_sha256, read_json
 from .recipes import RECIPES
-from .tensor_files import file_sha256, read_json
 from .tiers import TIERS, paper_rank, paper_tau_c
 
 #: In a run's folder, written last: the checksums of the files that do not change any more.
@@ -189,7 +189,9 @@ def _domain_name(what: str, name: str | os.PathLike) -> str:
         return os.path.abspath(os.path.expanduser(name))
     names = dict.fromkeys((*DOMAIN_NAMES, *DATASETS))
     if not isinstance(name, str) or name not in names:
-        raise ValueError(f"{what} is {name!r}; expected one of {', '.join(names)}, or the path of a folder, such as ./mine.")
+        raise ValueError(
+            f"{what} is {name!r}; expected one of {', '.join(names)}, or the path of a folder, such as ./mine."
+        )
     return str(name)
 
 
@@ -204,7 +206,9 @@ def load_domain(name: str | os.PathLike, tier: str = "lite", test_resize: str = 
     _one_of("tier", tier, TIERS)
     name = _domain_name("domain", name)
     if is_path(name):  # looked at anew each time: one's own data may change in a session
-        return read_dataset(name, TIERS[tier].image_size, progress=_bar(f"decoding {Path(name).name}"), test_resize=test_resize)
+        return read_dataset(
+            name, TIERS[tier].image_size, progress=_bar(f"decoding {Path(name).name}"), test_resize=test_resize
+        )
     return _load_domain(name, tier, Path(TIERS[tier].data or data_root()), test_resize)
 
 
@@ -236,10 +240,14 @@ class Run:
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
         if not (self.folder / "config.json").is_file():
-            raise FileNotFoundError(f"{folder} is no run: it holds no config.json; expected a folder such as runs/lite/KEY.")
+            raise FileNotFoundError(
+                f"{folder} is no run: it holds no config.json; expected a folder such as runs/lite/KEY."
+            )
         described = self._checked("config.json")
         try:
-            self.experiment = Experiment(**read_json(described)["experiment"]).resolved()  # an earlier version's states less
+            self.experiment = Experiment(
+                **read_json(described)["experiment"]
+            ).resolved()  # an earlier version's states less
         except (KeyError, TypeError) as error:
             sentence = f"{described} describes no experiment ({error}); delete the folder to train it again."
             raise ValueError(sentence) from error
@@ -268,7 +276,7 @@ class Run:
 
     def _trained(self) -> tuple[Path, dict, int]:
         """File and tensors of what was trained, and the number of identities."""
-        from .tensor_files import read_tensors
+        from .pretrained.files import read_tensors
 
         file = self.folder / "model.safetensors"
         state = read_tensors(file)
@@ -280,11 +288,11 @@ class Run:
         """The trained `DCAC`, in evaluation mode; needs the tier's pre-trained weights, but no data. Raises
         ValueError naming them when tensors of model.safetensors do not fit."""
         if (self.folder / "stable-diffusion").is_dir():  # made by `convert` from an official checkpoint
-            from .convert import load_converted
+            from .release.convert import load_converted
 
             return load_converted(self.folder)
         from .checkpoints import trained_state
-        from .tensor_files import check_fit
+        from .pretrained.files import check_fit
         from .training import build
 
         file, state, identities = self._trained()
@@ -297,7 +305,7 @@ class Run:
         """The trained `ReIDModel` alone, in evaluation mode: all that a test needs. Asks for no Stable Diffusion."""
         if (self.folder / "stable-diffusion").is_dir():
             return self.model().reid
-        from .tensor_files import load_exactly
+        from .pretrained.files import load_exactly
         from .training import build
 
         file, state, identities = self._trained()
@@ -340,7 +348,13 @@ class Run:
         return {t: m for t, m in stored.items() if isinstance(m, dict) and m.get("sha256") == _checksum(t, m)}
 
 
-def run(experiment: Experiment, progress: bool = True, resume: str = "auto", checkpoint_every: int | None = None, machine=None) -> Run:
+def run(
+    experiment: Experiment,
+    progress: bool = True,
+    resume: str = "auto",
+    checkpoint_every: int | None = None,
+    machine=None,
+) -> Run:
     """The finished run of `experiment`: found, resumed or trained. `progress` shows a bar; `resume` and
     `checkpoint_every` are those of `training.train`; `machine` is a `trainer.Machine`."""
     from contextlib import nullcontext

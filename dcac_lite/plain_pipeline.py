@@ -67,7 +67,9 @@ class PlainPipeline:
         c = model.condition(logits, z, labels)[:, None]
         predicted = predict_noise(model.unet, add_noise(model.scheduler, latents, noise, timesteps), timesteps, c)
         losses["dif"] = F.mse_loss(predicted, noise, reduction="none").mean([1, 2, 3]).mean()
-        bound = F.mse_loss(predicted, noise, reduction="none").mean([1, 2, 3])  # the variational bound, which counts nothing
+        bound = F.mse_loss(predicted, noise, reduction="none").mean(
+            [1, 2, 3]
+        )  # the variational bound, which counts nothing
         weights = model.scheduler.betas[timesteps.cpu()].to(self.device)
         losses["total"] = losses["id"] + losses["pcl"] + model.lambda_ * losses["dif"] + 0.0 * (weights * bound).mean()
         return losses, feature
@@ -111,7 +113,9 @@ class PlainDataset(torch.utils.data.Dataset):
         from torchvision import transforms as T
 
         self.files, self.labels = files, labels.tolist()
-        resize = {size: T.Resize(size, T.InterpolationMode.BICUBIC) for size in (tier.image_size, (tier.diffusion_size,) * 2)}
+        resize = {
+            size: T.Resize(size, T.InterpolationMode.BICUBIC) for size in (tier.image_size, (tier.diffusion_size,) * 2)
+        }
         end = [T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)]
         self.augmented = T.Compose([
             resize[tier.image_size], T.RandomHorizontalFlip(), T.Pad(tier.padding), T.RandomCrop(tier.image_size), *end,
@@ -150,4 +154,8 @@ def plain_rank_metrics(
         curves.append(np.minimum(found, 1)[: max(ranks)])
         precisions.append((found / np.arange(1, len(found) + 1) * valid).sum() / valid.sum())
     curve = lambda k: float(np.mean([c[min(k, len(c)) - 1] for c in curves]))  # noqa: E731
-    return {"mAP": 100 * float(np.mean(precisions))} | {f"R{k}": 100 * curve(k) for k in ranks} | {"queries": len(precisions)}
+    return (
+        {"mAP": 100 * float(np.mean(precisions))}
+        | {f"R{k}": 100 * curve(k) for k in ranks}
+        | {"queries": len(precisions)}
+    )

@@ -21,7 +21,9 @@ def pk_batches(labels: Tensor, identities: int, instances: int, seed: int, epoch
     for row, label in enumerate(labels.tolist()):
         rows_of[label].append(row)
     if len(rows_of) < identities:
-        raise ValueError(f"A batch takes {identities} identities, but the training set has {len(rows_of)}: lower `identities`.")
+        raise ValueError(
+            f"A batch takes {identities} identities, but the training set has {len(rows_of)}: lower `identities`."
+        )
     groups: dict[int, list[list[int]]] = {}
     for label, rows in rows_of.items():
         rows = rows.copy()

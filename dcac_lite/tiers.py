@@ -4,7 +4,7 @@ schedule), never a branch."""
 import os
 from dataclasses import dataclass, field
 
-from .datasets import paper_name
+from .data.registry import paper_name
 from .paths import LITE_WEIGHTS, runs_root
 
 #: lambda and tau_c per conditioning scheme, (lambda, tau_c)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .augment import augment
-from .data import TrainingSet
+from .data.domains import TrainingSet
+from .data.moments import cached_moments
 from .dcac import DCAC, gradient_norms
 from .device import AUTOCAST, keep_float32
 from .diffusion import StableDiffusion, idle_parameters, sample_latents
 from .experiment import Experiment
-from .moments import cached_moments
 from .recipes import RECIPES
 
 
@@ -31,7 +31,13 @@ def lr_factor(epoch: int, warmup: int, milestones: tuple[int, ...], from_start: 
 
 
 def step_inputs(
-    experiment: Experiment, data: TrainingSet, moments: np.ndarray | None, scaling: float, rows: Tensor, step: int, device
+    experiment: Experiment,
+    data: TrainingSet,
+    moments: np.ndarray | None,
+    scaling: float,
+    rows: Tensor,
+    step: int,
+    device,
 ) -> tuple[Tensor, ...]:
     """The inputs of `DCAC.forward` for the images at `rows`. All that is random in a step comes from
     one generator seeded by the experiment's seed and the step, which is why a run can be resumed
@@ -210,7 +216,9 @@ class Trainer:
                 losses, z = self._forward(*(t[first : first + share] for t in inputs))
                 values = {k: v.detach() for k, v in losses.items()}
                 if measure and "dif" in losses:
-                    norms = gradient_norms(losses, z, self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0)
+                    norms = gradient_norms(
+                        losses, z, self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0
+                    )
                     values |= {f"gradient_{k}": torch.tensor(v**2, device=self.device) for k, v in norms.items()}
                 self.accelerator.backward(losses["total"])
                 self.optimizer.step()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .adaptation import adapt, add_stray_biases
 from .checkpoints import Checkpoints, trained_state
 from .conditioning import make_condition
-from .data import TrainingSet
+from .data.domains import TrainingSet
 from .dcac import DCAC
 from .diffusion import StableDiffusion, load_stable_diffusion, use_one_token_attention
 from .encoder import ReIDModel, load_clip_visual
@@ -20,9 +20,9 @@ from .experiment import Experiment
 from .lean_unet import lean_unet
 from .memory import PrototypeMemory
 from .paths import replacing
+from .pretrained.files import write_tensors
 from .recipes import RECIPES
 from .sampling import epoch_batches
-from .tensor_files import write_tensors
 from .tiers import TIERS
 from .trainer import Machine, Trainer
 
@@ -123,7 +123,9 @@ def train(
         lr = trainer.start_epoch(epoch, reset_memory=iteration == 0)
         plan = (experiment.identities, experiment.instances, experiment.seed, epoch, experiment.iterations)
         batches = epoch_batches(data.labels, *plan)
-        bar.total = step * batches.shape[1] + (experiment.epochs - epoch + 1) * batches.numel() - iteration * batches.shape[1]
+        bar.total = (
+            step * batches.shape[1] + (experiment.epochs - epoch + 1) * batches.numel() - iteration * batches.shape[1]
+        )
         bar.n = step * batches.shape[1]
         pending: list[tuple[int, dict[str, Tensor]]] = []
         for inputs in trainer.inputs(batches[iteration:], step):

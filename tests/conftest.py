@@ -24,8 +24,9 @@ def smoke_data():
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """All four data sets, small; MSMT17 as V2 list files. Read only; copy what a test changes."""
-    from dcac_lite.rehearsal_data import write_tiny_datasets
     from folders import SIZE
+
+    from dcac_lite.tools.rehearsal_data import write_tiny_datasets
 
     return write_tiny_datasets(tmp_path_factory.mktemp("tiny") / "data", size=SIZE)
 
@@ -39,8 +40,9 @@ def copy(tiny, tmp_path):
 @pytest.fixture
 def tree(tmp_path):
     """A right data set: two training identities, one query, one match in another camera, one stranger."""
-    from dcac_lite.datasets import FOLDERS
     from fuzzing import photograph
+
+    from dcac_lite.data.registry import FOLDERS
 
     root = tmp_path / "mine"
     names = {"train": ("0001_c1_0", "0002_c2_1"), "query": ("0003_c1_2",), "gallery": ("0003_c2_3", "0004_c1_4")}
@@ -64,7 +66,11 @@ def weights(tmp_path, monkeypatch):
     known, registered = open_clip.get_model_config, open_clip.get_pretrained_cfg
     entry = {"url": "https://example.org/Tiny.pt", "hf_hub": "owner/tiny.openai/", "quick_gelu": True}
     monkeypatch.setattr(open_clip, "get_model_config", lambda name: {**TINY} if name == "Tiny" else known(name))
-    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda name, tag: entry if (name, tag) == ("Tiny", "openai") else registered(name, tag))
+    monkeypatch.setattr(
+        open_clip,
+        "get_pretrained_cfg",
+        lambda name, tag: entry if (name, tag) == ("Tiny", "openai") else registered(name, tag),
+    )
     (tmp_path / "weights").mkdir()
     return tmp_path / "weights"
 

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from dcac_lite.datasets import FOLDERS
+from dcac_lite.data.registry import FOLDERS
 
 SIZE = (64, 32)
 

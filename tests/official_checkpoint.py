@@ -31,11 +31,23 @@ def unet_to_ldm(name: str) -> str:
         name = re.sub(rf"(resnets\.\d+)\.{ours}\.", rf"\1.{theirs}.", name)
     name = re.sub(r"^mid_block\.resnets\.(\d+)", lambda m: f"middle_block.{2 * int(m[1])}", name)
     name = re.sub(r"^mid_block\.attentions\.0", "middle_block.1", name)
-    name = re.sub(r"^down_blocks\.(\d+)\.downsamplers\.0\.conv", lambda m: f"input_blocks.{3 * int(m[1]) + 3}.0.op", name)
-    name = re.sub(r"^up_blocks\.(\d+)\.upsamplers\.0", lambda m: f"output_blocks.{3 * int(m[1]) + 2}.{1 if m[1] == '0' else 2}", name)
+    name = re.sub(
+        r"^down_blocks\.(\d+)\.downsamplers\.0\.conv", lambda m: f"input_blocks.{3 * int(m[1]) + 3}.0.op", name
+    )
+    name = re.sub(
+        r"^up_blocks\.(\d+)\.upsamplers\.0",
+        lambda m: f"output_blocks.{3 * int(m[1]) + 2}.{1 if m[1] == '0' else 2}",
+        name,
+    )
     for kind, place in (("resnets", 0), ("attentions", 1)):
-        name = re.sub(rf"^down_blocks\.(\d+)\.{kind}\.(\d+)", lambda m: f"input_blocks.{3 * int(m[1]) + int(m[2]) + 1}.{place}", name)
-        name = re.sub(rf"^up_blocks\.(\d+)\.{kind}\.(\d+)", lambda m: f"output_blocks.{3 * int(m[1]) + int(m[2])}.{place}", name)
+        name = re.sub(
+            rf"^down_blocks\.(\d+)\.{kind}\.(\d+)",
+            lambda m: f"input_blocks.{3 * int(m[1]) + int(m[2]) + 1}.{place}",
+            name,
+        )
+        name = re.sub(
+            rf"^up_blocks\.(\d+)\.{kind}\.(\d+)", lambda m: f"output_blocks.{3 * int(m[1]) + int(m[2])}.{place}", name
+        )
     return name
 
 

@@ -110,7 +110,11 @@ class OfficialTraining:
         self.unet, self.prompts, self.memory = own.unet, own.condition.prompts, own.memory.prototypes
         self.options = {"tau_c": tau_c, "tau": tau, "lambda_": lambda_}
         self.learning = {f"reid.visual.{n}": p for n, p in self.visual.named_parameters() if n != "conv1.weight"}
-        self.learning |= {"reid.classifier.weight": self.fc, "reid.neck.weight": self.bn.weight, "condition.prompts": self.prompts}
+        self.learning |= {
+            "reid.classifier.weight": self.fc,
+            "reid.neck.weight": self.bn.weight,
+            "condition.prompts": self.prompts,
+        }
         self.learning |= {f"unet.{n}": p for n, p in self.unet.named_parameters() if "lora_" in n}
         self.adam = torch.optim.Adam(self.learning.values(), weight_decay=1e-4)
 
@@ -119,7 +123,9 @@ class OfficialTraining:
         self.memory = official_prototypes(self.visual, self.bn, images, labels)
 
     def step(self, *inputs: Tensor) -> dict[str, Tensor]:
-        losses = official_step(self.visual, self.fc, self.bn, self.prompts, self.memory, self.unet, *inputs, **self.options)
+        losses = official_step(
+            self.visual, self.fc, self.bn, self.prompts, self.memory, self.unet, *inputs, **self.options
+        )
         self.adam.zero_grad()
         losses["total"].backward()
         self.adam.step()

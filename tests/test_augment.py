@@ -10,7 +10,7 @@ from torchvision.transforms import RandomErasing
 
 from dcac_lite import Experiment
 from dcac_lite.augment import augment, random_erasing
-from dcac_lite.data import TrainingSet
+from dcac_lite.data.domains import TrainingSet
 from dcac_lite.trainer import step_inputs
 
 GREY = (0.5 + 1) * 127.5  # what erasing leaves, as a pixel; no whole number, so never a place
@@ -76,7 +76,9 @@ def test_crops_are_uniform_over_all_places_in_both_directions(moved):
     places, counts = torch.stack([moved.down, moved.right, moved.mirrored]).unique(dim=1, return_counts=True)
     assert set(places[0].tolist()) == set(places[1].tolist()) == set(range(-PADDING, PADDING + 1))
     expected = 4000 / (2 * (2 * PADDING + 1) ** 2)  # 16.5 of every place, mirrored and not
-    assert len(counts) == 242 and ((counts - expected) ** 2 / expected).sum() == pytest.approx(241, abs=88)  # 4 SD of chi-squared
+    assert len(counts) == 242 and ((counts - expected) ** 2 / expected).sum() == pytest.approx(
+        241, abs=88
+    )  # 4 SD of chi-squared
 
 
 def test_without_padding_nothing_moves():
@@ -101,7 +103,12 @@ def test_erased_rectangles_cover_2_to_40_percent_at_aspects_from_0_3_to_3_3(rect
     h, w = rectangles[:, 2].double(), rectangles[:, 3].double()
     # sides are whole pixels: no rectangle lies outside by more than half a pixel a side
     smallest, largest = (h - 0.5) * (w - 0.5) / (256 * 128), (h + 0.5) * (w + 0.5) / (256 * 128)
-    assert (smallest < 0.4).all() and (largest > 0.02).all() and ((h - 0.5) / (w + 0.5) < 3.3).all() and ((h + 0.5) / (w - 0.5) > 0.3).all()
+    assert (
+        (smallest < 0.4).all()
+        and (largest > 0.02).all()
+        and ((h - 0.5) / (w + 0.5) < 3.3).all()
+        and ((h + 0.5) / (w - 0.5) > 0.3).all()
+    )
     share, aspect = h * w / (256 * 128), h / w
     assert share.min() < 0.022 and share.max() > 0.39 and aspect.min() < 0.32 and aspect.max() > 3.2
 
@@ -113,7 +120,14 @@ def test_erased_rectangles_are_spread_as_torchvisions(rectangles):
 
     def described(r):
         top, left, h, w = r.double().unbind(1)
-        return {"area": h * w, "aspect": h / w, "height": h, "width": w, "top": top / (256 - h), "left": left / (128 - w)}
+        return {
+            "area": h * w,
+            "aspect": h / w,
+            "height": h,
+            "width": w,
+            "top": top / (256 - h),
+            "left": left / (128 - w),
+        }
 
     theirs = described(theirs)
     for name, values in described(rectangles).items():
@@ -136,5 +150,9 @@ def test_a_step_of_the_full_tier_pads_by_10_and_erases_half_of_its_images():
     mirrored, down, right, erased = (torch.cat(t) for t in zip(*steps))
     assert set(down.tolist()) == set(right.tolist()) == set(range(-10, 11))
     share = erased.flatten(1).float().mean(1)
-    assert (share > 0).float().mean() == pytest.approx(0.5, abs=0.1) and share[share > 0].min() > 0.019 and share.max() < 0.41
+    assert (
+        (share > 0).float().mean() == pytest.approx(0.5, abs=0.1)
+        and share[share > 0].min() > 0.019
+        and share.max() < 0.41
+    )
     assert mirrored.float().mean() == pytest.approx(0.5, abs=0.1)

@@ -30,10 +30,15 @@ def steps():
             torch.nn.init.normal_(parameter, std=0.05)  # at zero the adapters' A would get no gradient
     dcac.memory.prototypes.copy_(F.normalize(torch.randn_like(dcac.memory.prototypes)))
     plain = PlainPipeline(second_model(dcac, share_frozen=True), parts.vae, lr=1e-4, weight_decay=1e-4)
-    images, labels = torch.randint(0, 256, (8, 3, *LITE.image_size), dtype=torch.uint8), torch.tensor([0, 0, 1, 1, 2, 2, 5, 5])
+    images, labels = (
+        torch.randint(0, 256, (8, 3, *LITE.image_size), dtype=torch.uint8),
+        torch.tensor([0, 0, 1, 1, 2, 2, 5, 5]),
+    )
     originals = to_diffusion_input(images, LITE.diffusion_size)
     draws = plain.draw(originals)
-    latents = sample_latents(vae_moments(parts.vae, images, LITE.diffusion_size), parts.vae.config.scaling_factor, draws[0])
+    latents = sample_latents(
+        vae_moments(parts.vae, images, LITE.diffusion_size), parts.vae.config.scaling_factor, draws[0]
+    )
     ours, z = dcac.train()(normalise(images), labels, latents, *draws[1:])
     ours["total"].backward()
     dcac.memory.update(F.normalize(z.detach()), labels)
@@ -88,7 +93,9 @@ def test_plain_loader_sees_the_same_pictures(tmp_path):
     own = normalise(torch.from_numpy(np.array(domain.train.images[5:6])))[0]
     assert torch.allclose(seen, own, atol=1e-6) or torch.allclose(seen.flip(-1), own, atol=1e-6)  # but for the flip
     assert label == 5 and original.shape == (3, 32, 32)
-    assert (original - to_diffusion_input(torch.from_numpy(np.array(domain.train.images[5:6])), 32)[0]).abs().max() < 0.05
+    assert (
+        original - to_diffusion_input(torch.from_numpy(np.array(domain.train.images[5:6])), 32)[0]
+    ).abs().max() < 0.05
 
 
 def test_benchmark_writes_a_table(tmp_path, monkeypatch):
@@ -102,7 +109,9 @@ def test_benchmark_writes_a_table(tmp_path, monkeypatch):
     assert not measured.duplicated(["name", "size", "batch"]).any()  # the first run's rows were replaced
     assert (measured["ours_min"] <= measured["ours"]).all() and (measured["ours"] <= measured["ours_max"]).all()
     assert measured[["ours", "unit", "device", "commit", "python", "load"]].notna().all(axis=None)
-    pair = measured[measured["name"].isin(["training step", "training, data included", "data pipeline", "ranking, per query"])]
+    pair = measured[
+        measured["name"].isin(["training step", "training, data included", "data pipeline", "ranking, per query"])
+    ]
     assert len(pair) == 4 and (pair["ratio"] > 0).all()
     work = measured.set_index("name")["ours"]
     assert work["floating-point operations of a step"] > 0 and work["share of the matmul rate"] > 0
@@ -124,7 +133,13 @@ def test_verdicts_are_computed():
     rows = [
         {"name": "training step", "size": "full", "batch": 64, "repeats": 3, "ours": 59.0},
         {"name": "training, data included", "size": "full", "batch": 64, "repeats": 3, "ours": 900.0, "ratio": 2.9},
-        {"name": "training step", "size": "full", "batch": 8, "repeats": 3, "ours": 9.0},  # not the size that is asked for
+        {
+            "name": "training step",
+            "size": "full",
+            "batch": 8,
+            "repeats": 3,
+            "ours": 9.0,
+        },  # not the size that is asked for
     ]
     table = with_verdicts(pd.DataFrame(rows), "cuda")
     verdict = table.set_index(["name", "batch"])["verdict"]

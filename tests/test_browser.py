@@ -43,7 +43,10 @@ def page(browser):
     page.set_default_timeout(1000 * SECONDS)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" and local(message) else None)
+    page.on(
+        "console",
+        lambda message: page.errors.append(message.text) if message.type == "error" and local(message) else None,
+    )
     yield page
     page.close()
 
@@ -60,7 +63,11 @@ def notebook(tmp_path) -> Path:
     parameters = next(c for c in page.cells if "parameters" in c.metadata.get("tags", []))
     parameters.source = parameters.source.replace('"lite"', '"smoke"')
     code = page.cells[-1]
-    loop = [k for k, line in enumerate(code.source.splitlines()) if line.startswith(("for name, conditioning", "    models[name] = run("))]
+    loop = [
+        k
+        for k, line in enumerate(code.source.splitlines())
+        if line.startswith(("for name, conditioning", "    models[name] = run("))
+    ]
     assert len(loop) == 2, "the page trains its models in other lines now"
     code.source = "\n".join(line for k, line in enumerate(code.source.splitlines()) if k not in loop)
     nbformat.write(page, tmp_path / "small.ipynb")

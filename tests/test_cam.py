@@ -10,10 +10,10 @@ from torch import nn
 
 from dcac_lite import Experiment, ReIDModel, load_domain
 from dcac_lite.cam import METHODS, cam_figure, cam_maps, energy_ratio, pointing_game, tokens_to_grid
-from dcac_lite.cam_study import DEFINITIONS, make_probe, measure_maps, rank_correlations
-from dcac_lite.study import results_file
+from dcac_lite.studies.cam import DEFINITIONS, make_probe, measure_maps, rank_correlations
+from dcac_lite.studies.study import results_file
 from dcac_lite.training import build
-from dcac_lite.truth import attribute_similarity, look_similarity, same_garment, truth_of
+from dcac_lite.world.truth import attribute_similarity, look_similarity, same_garment, truth_of
 
 ROWS, COLUMNS, PATCH = 8, 4, 8
 
@@ -82,7 +82,9 @@ def test_grad_cam_is_its_formula(untrained, smoke_train):
     """Against the definition, computed here with autograd: weights averaged over places, then the positive part."""
     image = torch.from_numpy(np.array(smoke_train.images[:1]))
     kept = []
-    hook = untrained.visual.transformer.resblocks[-1].ln_1.register_forward_hook(lambda module, args, out: kept.append(out))
+    hook = untrained.visual.transformer.resblocks[-1].ln_1.register_forward_hook(
+        lambda module, args, out: kept.append(out)
+    )
     model = untrained.eval()
     logits = model(image.float() / 127.5 - 1)[1]
     hook.remove()
@@ -92,7 +94,9 @@ def test_grad_cam_is_its_formula(untrained, smoke_train):
     cam = cam_maps(model, image, 3)[0]
     patches = cam.reshape(ROWS, PATCH, COLUMNS, PATCH).mean((1, 3))
     assert np.corrcoef(patches.ravel(), by_hand.ravel())[0, 1] > 0.95
-    assert np.corrcoef(patches.ravel(), by_hand.reshape(COLUMNS, ROWS).T.ravel())[0, 1] < 0.9  # the transposed grid is another map
+    assert (
+        np.corrcoef(patches.ravel(), by_hand.reshape(COLUMNS, ROWS).T.ravel())[0, 1] < 0.9
+    )  # the transposed grid is another map
 
 
 def test_the_model_is_left_as_it_was(untrained, smoke_train):
@@ -157,7 +161,11 @@ def test_the_truth_is_that_of_the_file(smoke_train):
 
 def test_a_file_of_another_world_has_no_truth(smoke_train):
     name = smoke_train.names[0]
-    for domain, names, tier in (("D", [name], "smoke"), ("MA", ["0001_c1s1_999999_00.jpg"], "smoke"), ("MA", ["holiday.jpg"], "smoke")):
+    for domain, names, tier in (
+        ("D", [name], "smoke"),
+        ("MA", ["0001_c1s1_999999_00.jpg"], "smoke"),
+        ("MA", ["holiday.jpg"], "smoke"),
+    ):
         with pytest.raises(ValueError, match="is no picture of the embedded domain"):
             truth_of(domain, names, tier)
     with pytest.raises(ValueError, match="The truth of 'MA' in tier 'full' is not known"):
@@ -165,7 +173,7 @@ def test_a_file_of_another_world_has_no_truth(smoke_train):
 
 
 def test_similarity_is_one_with_oneself_and_higher_for_shared_clothes():
-    from dcac_lite.worlds import DOMAINS, identities
+    from dcac_lite.world.domains import DOMAINS, identities
 
     people = identities(DOMAINS["MA"])[:150]
     off = ~np.eye(len(people), dtype=bool)
@@ -201,5 +209,7 @@ def test_the_shipped_study_is_complete():
     per_run = table.groupby(["model", "seed"]).size()
     assert len(per_run) == 20 and per_run.nunique() == 1
     # body and background share all the energy, so the two ratios lie on opposite sides of 1
-    wide = maps[maps.target == "own"].pivot_table(index=["model", "seed", "method", "layer"], columns="measure", values="value")
+    wide = maps[maps.target == "own"].pivot_table(
+        index=["model", "seed", "method", "layer"], columns="measure", values="value"
+    )
     assert ((wide.body - 1) * (wide.background - 1) <= 0).all()

@@ -31,16 +31,24 @@ def resized_by_hand(positions: np.ndarray, height: int, width: int) -> np.ndarra
             top, left = int(v), int(u)
             below, right = min(top + 1, side - 1), min(left + 1, side - 1)
             a, b = v - top, u - left
-            rows.append((1 - a) * ((1 - b) * grid[top, left] + b * grid[top, right]) + a * ((1 - b) * grid[below, left] + b * grid[below, right]))
+            rows.append(
+                (1 - a) * ((1 - b) * grid[top, left] + b * grid[top, right])
+                + a * ((1 - b) * grid[below, left] + b * grid[below, right])
+            )
     return np.stack(rows)
 
 
 def test_lite_weights_load_bit_by_bit():
-    stored, loaded = load_file(f"{LITE.clip}/open_clip_model.safetensors"), load_clip(LITE.clip, LITE.image_size).state_dict()
+    stored, loaded = (
+        load_file(f"{LITE.clip}/open_clip_model.safetensors"),
+        load_clip(LITE.clip, LITE.image_size).state_dict(),
+    )
     assert stored.keys() == loaded.keys() and all(torch.equal(stored[n], loaded[n]) for n in stored)
     for part, model in (("unet", (parts := load_stable_diffusion(LITE.stable_diffusion, 32)).unet), ("vae", parts.vae)):
         stored = load_file(f"{LITE.stable_diffusion}/{part}/diffusion_pytorch_model.safetensors")
-        assert stored.keys() == model.state_dict().keys() and all(torch.equal(t, stored[n]) for n, t in model.state_dict().items())
+        assert stored.keys() == model.state_dict().keys() and all(
+            torch.equal(t, stored[n]) for n, t in model.state_dict().items()
+        )
 
 
 def test_positions_are_resized_as_the_official_code_does():
@@ -79,14 +87,21 @@ def test_a_named_clip_is_found_and_computes_the_same(weights, clip, kind):
         save_file(clip.state_dict(), folder / "open_clip_model.safetensors")
     loaded = load_clip("Tiny:openai", (32, 32)).eval()
     image = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    assert torch.allclose(loaded.encode_image(image), clip.encode_image(image), atol=0.02 if kind == "openai's own file" else 1e-6)
+    assert torch.allclose(
+        loaded.encode_image(image), clip.encode_image(image), atol=0.02 if kind == "openai's own file" else 1e-6
+    )
     wide = load_clip_visual("Tiny:openai", SIZE)
     expected = resized_by_hand(clip.visual.positional_embedding.double().numpy(), 8, 4)
-    assert np.allclose(wide.positional_embedding.numpy(), expected, atol=1e-3) and wide(torch.randn(1, 3, *SIZE)).shape == (1, 16)
+    assert np.allclose(wide.positional_embedding.numpy(), expected, atol=1e-3) and wide(
+        torch.randn(1, 3, *SIZE)
+    ).shape == (1, 16)
 
 
 def test_a_clip_that_is_nowhere_says_how_to_fetch_it(weights):
-    with pytest.raises(FileNotFoundError, match="hf download timm/vit_base_patch16_clip_224.openai open_clip_model.safetensors --local-dir") as error:
+    with pytest.raises(
+        FileNotFoundError,
+        match="hf download timm/vit_base_patch16_clip_224.openai open_clip_model.safetensors --local-dir",
+    ) as error:
         load_clip(FULL.clip, FULL.image_size)
     assert "DCAC_WEIGHTS" in str(error.value) and "\n" not in str(error.value)
     for name, said in (("ViT-B-16:openai", "use ViT-B-16-quickgelu:openai"), ("ViT-B-16-quickgelu:opnai", "tags of ViT-B-16-quickgelu: openai"),
@@ -102,5 +117,13 @@ def test_the_image_tower_can_be_built_from_its_sizes():
     x = torch.randn(2, 3, *LITE.image_size)
     assert torch.equal(twin(x), visual(x))
     with torch.device("meta"):  # ViT-B/16 of Table 6
-        sizes = {"image_size": [256, 128], "patch_size": 16, "width": 768, "layers": 12, "heads": 12, "output_dim": 512, "quick_gelu": True}
+        sizes = {
+            "image_size": [256, 128],
+            "patch_size": 16,
+            "width": 768,
+            "layers": 12,
+            "heads": 12,
+            "output_dim": 512,
+            "quick_gelu": True,
+        }
         assert sum(p.numel() for p in build_visual(sizes).parameters()) == 86_140_416

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from official_checkpoint import ADAPTED, STRAY, UNET, VAE, official_state, small_parts, unet_to_ldm
 
-from dcac_lite.convert import IDENTITIES, _sources, convert, load_converted, main
 from dcac_lite.experiment import Run
+from dcac_lite.release.convert import IDENTITIES, _sources, convert, load_converted, main
 
 RANK = 3
 
@@ -38,7 +38,11 @@ def converted(official, tmp_path_factory):
 @pytest.fixture
 def noisy():
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(2, 4, 8, 8, generator=generator), torch.tensor([3, 700]), torch.randn(2, 4, 16, generator=generator)
+    return (
+        torch.randn(2, 4, 8, 8, generator=generator),
+        torch.tensor([3, 700]),
+        torch.randn(2, 4, 16, generator=generator),
+    )
 
 
 def merged(unet, official, biases: bool):
@@ -76,7 +80,9 @@ def test_without_biases_and_with_b_zero_it_is_the_plain_unet(parts, noisy, tmp_p
     difference = {}
     for choice in ("drop", "keep"):
         convert(tmp_path / "zero.pth", tmp_path / choice, choice, ("MA",), "smoke", UNET, VAE)
-        difference[choice] = (load_converted(tmp_path / choice).unet(latents, timesteps, context).sample - plain).abs().max()
+        difference[choice] = (
+            (load_converted(tmp_path / choice).unet(latents, timesteps, context).sample - plain).abs().max()
+        )
     assert difference["drop"] == 0 and difference["keep"] > 0.001
 
 
@@ -97,7 +103,10 @@ def test_vae_prompts_and_classifier_arrive(parts, official, converted):
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     vae = load_stable_diffusion(folder / "stable-diffusion", 64).vae
     assert torch.equal(vae.encode(image).latent_dist.parameters, parts[2].encode(image).latent_dist.parameters)
-    assert torch.equal(vae.decode(image[:, :, :8, :8].repeat(1, 2, 1, 1)[:, :4]).sample, parts[2].decode(image[:, :, :8, :8].repeat(1, 2, 1, 1)[:, :4]).sample)
+    assert torch.equal(
+        vae.decode(image[:, :, :8, :8].repeat(1, 2, 1, 1)[:, :4]).sample,
+        parts[2].decode(image[:, :, :8, :8].repeat(1, 2, 1, 1)[:, :4]).sample,
+    )
     assert torch.equal(dcac.condition.prompts, official["denoiser.model.prompt_emb.prompt_emb"])
     assert torch.equal(dcac.reid.classifier.weight, official["encoder.fc.weight"])
 
@@ -113,13 +122,23 @@ def test_the_report_counts_the_stray_biases(converted):
     kept, dropped = (converted[choice][1]["stray_biases"] for choice in ("keep", "drop"))
     assert kept["layers"] == dropped["layers"] == 16 * 2 * 3 and kept["kept"] and not dropped["kept"]
     state = converted["keep"][2].unet.state_dict()
-    assert kept["numbers"] == sum(t.numel() for n, t in state.items() if n.endswith("base_layer.bias") and "attn" in n and "to_out" not in n)
+    assert kept["numbers"] == sum(
+        t.numel() for n, t in state.items() if n.endswith("base_layer.bias") and "attn" in n and "to_out" not in n
+    )
     assert converted["keep"][1]["not_needed"] == ["alphas_cumprod", "betas"]
 
 
 def test_every_combination_of_sources_is_told_by_its_identities():
     assert _sources(751) == ("MA",) and _sources(702 + 1041 + 767) == ("D", "MS", "C3")
-    assert len({_sources(sum(IDENTITIES[n] for n in names)) for names in (("MA",), ("D",), ("MS",), ("C3",), ("MA", "D", "MS"))}) == 5
+    assert (
+        len(
+            {
+                _sources(sum(IDENTITIES[n] for n in names))
+                for names in (("MA",), ("D",), ("MS",), ("C3",), ("MA", "D", "MS"))
+            }
+        )
+        == 5
+    )
 
 
 def spoiled(state, what):
@@ -207,7 +226,15 @@ def test_the_command_ends_in_one_sentence(tmp_path):
 
 
 def test_parallel_and_lightning_wrappings_are_opened(official, converted, tmp_path):
-    torch.save({"state_dict": {f"module.{n}": t.half() if t.is_floating_point() else t for n, t in official.items()}, "epoch": 60}, tmp_path / "w.pth")
+    torch.save(
+        {
+            "state_dict": {f"module.{n}": t.half() if t.is_floating_point() else t for n, t in official.items()},
+            "epoch": 60,
+        },
+        tmp_path / "w.pth",
+    )
     convert(tmp_path / "w.pth", tmp_path / "out", "keep", ("MA",), "smoke", UNET, VAE)
-    half, full = (m.reid.classifier.weight.detach().numpy() for m in (load_converted(tmp_path / "out"), converted["keep"][2]))
+    half, full = (
+        m.reid.classifier.weight.detach().numpy() for m in (load_converted(tmp_path / "out"), converted["keep"][2])
+    )
     assert half.dtype == np.float32 and np.allclose(half, full, rtol=1e-3, atol=1e-3)

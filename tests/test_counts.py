@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dcac_lite import MODES, ReIDModel, adapt, make_condition
 from dcac_lite.encoder import build_visual
-from dcac_lite.single_file import SD15_UNET, SD15_VAE
+from dcac_lite.pretrained.single_file import SD15_UNET, SD15_VAE
 from dcac_lite.tiers import FULL
 
 IDENTITIES = 751  # Market1501
@@ -70,15 +70,22 @@ def test_table_6_counts_the_encoder_without_its_frozen_patches():
     patches, whole = size(reid.visual.conv1), size(reid.visual)
     assert (patches, whole) == (589_824, 86_140_416)
     assert size(reid.visual, learning=True) == whole - patches == 85_550_592  # 85.55 M: inference
-    assert size(reid, learning=True) == 85_550_592 + 512 * IDENTITIES + 512 == 85_935_616  # 85.94 M: baseline, neck and classifier
+    assert (
+        size(reid, learning=True) == 85_550_592 + 512 * IDENTITIES + 512 == 85_935_616
+    )  # 85.94 M: baseline, neck and classifier
     assert size(condition, learning=True) == 768 * IDENTITIES
     words = said("Parameters at inference")
-    assert all(number in words for number in (f"{patches:,}", f"{(whole - patches) / 1e6:.2f} M", f"{whole / 1e6:.2f} M"))
+    assert all(
+        number in words for number in (f"{patches:,}", f"{(whole - patches) / 1e6:.2f} M", f"{whole / 1e6:.2f} M")
+    )
 
 
 def test_table_6_counts_every_way_to_adapt():
     reid, condition = head(IDENTITIES)
-    counts = {mode: size(reid, learning=True) + size(condition, learning=True) + size(adapted(mode), learning=True) for mode in MODES}
+    counts = {
+        mode: size(reid, learning=True) + size(condition, learning=True) + size(adapted(mode), learning=True)
+        for mode in MODES
+    }
     assert counts == {mode: count for mode, (_, count) in TABLE_6.items()}
     assert all(f"{count / 1e6:.2f}" == printed for printed, count in TABLE_6.values())
 
@@ -96,7 +103,10 @@ def test_parts_of_the_unet_that_partial_fine_tuning_takes():
     frozen = TABLE_6["frozen"][1]
     assert TABLE_6["output-blocks"][1] == frozen + output + time + out
     words = said("Rows of Table 5 without code")
-    assert f"the blocks alone give {(frozen + output) / 1e6:.2f}." in words and f"{(frozen + output + time + out) / 1e6:.2f} M" in words
+    assert (
+        f"the blocks alone give {(frozen + output) / 1e6:.2f}." in words
+        and f"{(frozen + output + time + out) / 1e6:.2f} M" in words
+    )
     assert f"{(frozen + output + time) / 1e6:.2f}" == "599.36"  # the output layer is needed as well
 
 
@@ -116,7 +126,9 @@ def adapters(unet) -> dict[tuple[str, str], list[int]]:
     return {place: list(sizes.values()) for place, sizes in found.items()}
 
 
-@pytest.mark.parametrize("rank, total", [(4, 1_246_464), (8, 2_492_928), (16, 4_985_856), (32, 9_971_712), (64, 19_943_424)])
+@pytest.mark.parametrize(
+    "rank, total", [(4, 1_246_464), (8, 2_492_928), (16, 4_985_856), (32, 9_971_712), (64, 19_943_424)]
+)
 def test_lora_has_144_layers_and_grows_with_its_rank(rank, total):
     unet = adapted("lora", rank)
     assert size(unet, learning=True) == total
@@ -132,13 +144,19 @@ def test_lora_of_rank_8_layer_by_layer():
     projections = ("to_q", "to_k", "to_v", "to_out.0")
     assert layers == (
         {("attn1", p): 199_680 for p in projections}
-        | {("attn2", p): 198_144 if p in ("to_k", "to_v") else 199_680 for p in projections}  # keys and values of the 768 wide condition
+        | {
+            ("attn2", p): 198_144 if p in ("to_k", "to_v") else 199_680 for p in projections
+        }  # keys and values of the 768 wide condition
         | {("ff", "net.0.proj"): 898_560}
     )
     still, total = layers["attn2", "to_q"] + layers["attn2", "to_k"], sum(layers.values())
-    assert f"{still:,} of the {total:,} adapter parameters ({still / total:.0%})".replace("%", " %") in said("One token cannot be attended")
+    assert f"{still:,} of the {total:,} adapter parameters ({still / total:.0%})".replace("%", " %") in said(
+        "One token cannot be attended"
+    )
     assert f"{(TABLE_6['frozen'][1] + total) / 1e6:.2f} M trainable" in said("Layers with adapters")
-    second = sum(8 * (p.shape[0] + p.shape[1]) for n, p in adapted("frozen").named_parameters() if n.endswith("ff.net.2.weight"))
+    second = sum(
+        8 * (p.shape[0] + p.shape[1]) for n, p in adapted("frozen").named_parameters() if n.endswith("ff.net.2.weight")
+    )
     assert f"both give {(TABLE_6['frozen'][1] + total + second) / 1e6:.2f}." in said("Layers with adapters")
 
 
@@ -169,7 +187,11 @@ def cost():
     visual = make_visual()
     patches = visual.grid_size[0] * visual.grid_size[1]
     return {
-        "patches": 2 * batch * patches * visual.proj.numel() / 1e12,  # the official ViT projects them, too, and drops them
+        "patches": 2
+        * batch
+        * patches
+        * visual.proj.numel()
+        / 1e12,  # the official ViT projects them, too, and drops them
         "ViT": teraflops(lambda: visual(images)),
         "VAE": teraflops(lambda: vae.encode(pictures)),
         "U-Net": teraflops(lambda: unet(latents, t, condition)),

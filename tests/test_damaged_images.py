@@ -44,9 +44,21 @@ def damages():
     yield "noise", rng.randbytes(5000), b""
     yield "JPEG's first bytes only", b"\xff\xd8\xff\xe0", b""
     yield "PNG's first bytes only", b"\x89PNG\r\n\x1a\n", b""
-    for width, height in ((2**31 - 1, 2**31 - 1), (100_000, 100_000), (12_000, 10_000), (20_000, 3_000), (0, 0), (0, 9), (5, 4)):
+    for width, height in (
+        (2**31 - 1, 2**31 - 1),
+        (100_000, 100_000),
+        (12_000, 10_000),
+        (20_000, 3_000),
+        (0, 0),
+        (0, 9),
+        (5, 4),
+    ):
         yield f"PNG that claims {width} x {height}", png_of(width, height), b""
-    yield "a text block that unpacks to a gigabyte", photograph("PNG")[:33] + _text_bomb() + photograph("PNG")[33:], None
+    yield (
+        "a text block that unpacks to a gigabyte",
+        photograph("PNG")[:33] + _text_bomb() + photograph("PNG")[33:],
+        None,
+    )
 
 
 def _text_bomb():

@@ -5,11 +5,11 @@ import re
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from dcac_lite.datasets import DATASETS
+from dcac_lite.data.registry import DATASETS
+from dcac_lite.lite_weights.make import LITE_RECIPE
+from dcac_lite.lite_weights.report import weight_files
 from dcac_lite.paths import CLONE, LITE_WEIGHTS
-from dcac_lite.pretrain import LITE_RECIPE
-from dcac_lite.weights_report import weight_files
-from dcac_lite.worlds import _WEB, DISTRACTOR, DOMAINS, JUNK, plan
+from dcac_lite.world.domains import _WEB, DISTRACTOR, DOMAINS, JUNK, plan
 
 CARDS = CLONE / "data_cards"
 #: Card of each data set of the paper -> its name in the code.
@@ -64,7 +64,9 @@ def test_front_matter_is_complete(name):
     data = DatasetCard(text(name)).data
     assert data.pretty_name and "person-re-identification" in data.tags
     assert "image-feature-extraction" in data.task_categories
-    assert data.license in ("apache-2.0", "cc-by-nc-sa-4.0") or (data.license == "other" and data.to_dict()["license_name"])
+    assert data.license in ("apache-2.0", "cc-by-nc-sa-4.0") or (
+        data.license == "other" and data.to_dict()["license_name"]
+    )
     least, most = SIZES[data.size_categories[0]]
     assert least < sum(number(row["images"]) for row in sizes(name).values()) < most
 
@@ -87,7 +89,9 @@ def test_citation_is_bibtex(name):
     entries = re.findall(r"^@\w+\{\w+,$.*?^\}$", block, re.MULTILINE | re.DOTALL)
     assert entries and "".join(entries).replace("\n", "") == block.replace("\n", "")
     for entry in entries:
-        assert all(re.search(rf"^  {field}\s+= \{{.+\}},?$", entry, re.MULTILINE) for field in ("title", "author", "year"))
+        assert all(
+            re.search(rf"^  {field}\s+= \{{.+\}},?$", entry, re.MULTILINE) for field in ("title", "author", "year")
+        )
         assert entry.count("{") == entry.count("}")
 
 
@@ -144,7 +148,9 @@ def test_every_large_number_is_accounted_for(name):
     code = {n for d in DATASETS.values() if d.name.split("-")[0] == PAPER.get(name) for n in (*d.images, d.identities)}
     assert numbers(content) <= images | {sum(images)} | in_sums | code | QUOTED.get(name, set())
     for row in sizes(name).values():
-        others = {n for column, n in row.items() if column not in ("split", "images", "note", "tracklets")} - {"not stated"}
+        others = {n for column, n in row.items() if column not in ("split", "images", "note", "tracklets")} - {
+            "not stated"
+        }
         assert {number(n) for n in others} <= in_sums
     tracklets = [number(row["tracklets"]) for row in sizes(name).values() if "tracklets" in row]
     assert not tracklets or f"Tracklets: {sum(tracklets):,} = " in content
@@ -169,7 +175,9 @@ def test_the_index_repeats_the_cards():
     rows = {re.match(r"\[(\S+)\]", row["card"])[1]: row for table in tables(text("README")) for row in table}
     for name, short in PAPER.items():
         assert rows[name]["name"] == short
-        assert {s: rows[name][s] for s in ("train", "query", "gallery")} == {s: row["images"] for s, row in sizes(name).items()}
+        assert {s: rows[name][s] for s in ("train", "query", "gallery")} == {
+            s: row["images"] for s, row in sizes(name).items()
+        }
         assert f"\nCameras: {rows[name]['cameras']}." in text(name)
     generated = 0
     for name in CLOTHES:
@@ -208,7 +216,9 @@ def test_domain_card_counts_what_the_plan_draws():
 
 
 def test_domain_card_has_the_nuisances_and_catalogues_of_the_code():
-    catalogue, nuisance = (next(t for t in tables(text("lite-domains")) if column in t[0]) for column in ("lower garments", "cast"))
+    catalogue, nuisance = (
+        next(t for t in tables(text("lite-domains")) if column in t[0]) for column in ("lower garments", "cast")
+    )
     for row in catalogue:
         spec = DOMAINS[row["domain"]]
         assert [spec.tops, spec.bottoms] == [number(cell) for cell in list(row.values())[1:]]
@@ -229,7 +239,9 @@ def test_domain_card_has_the_places_of_the_code():
 
 def test_weight_card_lists_the_shipped_files():
     table = next(t for t in tables(text("lite-weights")) if "SHA-256" in t[0])
-    listed = {row["file"].strip("`"): {"bytes": number(row["bytes"]), "sha256": row["SHA-256"].strip("`")} for row in table}
+    listed = {
+        row["file"].strip("`"): {"bytes": number(row["bytes"]), "sha256": row["SHA-256"].strip("`")} for row in table
+    }
     files = weight_files(LITE_WEIGHTS)
     assert listed == files
     together = sum(facts["bytes"] for facts in files.values()) / 1e6

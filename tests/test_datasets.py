@@ -9,9 +9,9 @@ from folders import SIZE, market
 from PIL import Image
 
 from dcac_lite import Experiment, load_domain, rank_metrics, read_dataset, training_set
-from dcac_lite.datasets import DATASETS, MARKET_LAYOUT
-from dcac_lite.listing import list_images
-from dcac_lite.rehearsal_data import write_tiny_datasets
+from dcac_lite.data.listing import list_images
+from dcac_lite.data.registry import DATASETS, MARKET_LAYOUT
+from dcac_lite.tools.rehearsal_data import write_tiny_datasets
 
 
 def test_registry_holds_table_1():
@@ -126,7 +126,12 @@ def test_names_without_cameras_ignore_the_query_itself_and_nothing_else(tmp_path
     # query 3 finds its copy at no distance and its true match last; the copy must not count as a match
     query_features, gallery_features = torch.tensor([[0.0], [5.0]]), torch.tensor([[9.0], [0.0], [5.0]])
     scores = rank_metrics(
-        query_features, gallery_features, domain.query.pids, domain.gallery.pids, domain.query.cameras, domain.gallery.cameras
+        query_features,
+        gallery_features,
+        domain.query.pids,
+        domain.gallery.pids,
+        domain.query.cameras,
+        domain.gallery.cameras,
     )
     assert scores["queries"] == 2 and scores["mAP"] == pytest.approx(75.0) and scores["R1"] == 50.0
 

@@ -14,7 +14,8 @@ import pytest
 from folders import SIZE, market
 from PIL import Image
 
-from dcac_lite import decoding, read_dataset
+from dcac_lite import read_dataset
+from dcac_lite.data import decoding
 
 
 def test_decoding_happens_once_and_again_when_a_file_changes(tmp_path, monkeypatch):
@@ -41,7 +42,9 @@ def test_decoded_files_go_where_the_user_says_and_are_whole_or_absent(tmp_path, 
     monkeypatch.setenv("DCAC_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ValueError, match="0003_c1_5.jpg is not a readable image"):
         read_dataset(root, SIZE)
-    assert [p.name.split("-")[1] for p in (tmp_path / "cache").glob("*.npy")] == ["train"] and not (tmp_path / "decoded").exists()
+    assert [p.name.split("-")[1] for p in (tmp_path / "cache").glob("*.npy")] == ["train"] and not (
+        tmp_path / "decoded"
+    ).exists()
     assert not list((tmp_path / "cache").glob(".*"))
     (root / "query" / "0003_c1_5.jpg").unlink()
     assert len(read_dataset(root, SIZE).query) == 1
@@ -50,7 +53,7 @@ def test_decoded_files_go_where_the_user_says_and_are_whole_or_absent(tmp_path, 
 def test_a_killed_build_leaves_nothing_in_use(tmp_path):
     root = market(tmp_path / "mine", train=[f"{k:04d}_c1" for k in range(1, 40)])
     code = (
-        "import os, signal, sys; from pathlib import Path; from dcac_lite.data import read_dataset\n"
+        "import os, signal, sys; from pathlib import Path; from dcac_lite.data.domains import read_dataset\n"
         "def kill(items):\n"
         "    for k in items:\n"
         "        if k == 20: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -59,7 +62,9 @@ def test_a_killed_build_leaves_nothing_in_use(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code, str(root)]).returncode == -9
     assert list((tmp_path / "decoded").glob(".*.part.npy")) and not list((tmp_path / "decoded").glob("[!.]*.npy"))
-    (root / "query" / "0003_c1_0.jpg").rename(root / "query" / "0003_c1_1.jpg")  # the next attempt may be another data set
+    (root / "query" / "0003_c1_0.jpg").rename(
+        root / "query" / "0003_c1_1.jpg"
+    )  # the next attempt may be another data set
     (root / "bounding_box_train" / "0001_c1_0.jpg").rename(root / "bounding_box_train" / "0001_c1_9.jpg")
     domain = read_dataset(root, SIZE)
     assert domain.train.images[38].any() and not list((tmp_path / "decoded").glob(".*.part.npy"))
@@ -69,7 +74,9 @@ def test_a_full_disk_is_told_before_the_work_starts(tmp_path, monkeypatch):
     root = market(tmp_path / "mine")
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(decoding.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(OSError, match=r"mine need 24.6 kB in .*decoded, which did not work \(1.0 kB are free\).*DCAC_CACHE"):
+    with pytest.raises(
+        OSError, match=r"mine need 24.6 kB in .*decoded, which did not work \(1.0 kB are free\).*DCAC_CACHE"
+    ):
         read_dataset(root, SIZE)
     assert not list(tmp_path.glob("decoded/*"))
 
@@ -147,12 +154,16 @@ def test_kinds_of_images_come_out_right_or_are_refused(tmp_path, name, write, ex
     path = root / "query" / f"0003_c1_{name}"
     write(path)
     if expected is None:
-        with pytest.raises(ValueError, match=f"{name} (is partly transparent|has pixels of kind|is not a readable image)"):
+        with pytest.raises(
+            ValueError, match=f"{name} (is partly transparent|has pixels of kind|is not a readable image)"
+        ):
             read_dataset(root, (40, 20))
         return
     domain = read_dataset(root, (40, 20))
     got = domain.query.images[domain.query.names.index(path.name)].transpose(1, 2, 0)
-    assert np.abs(got.astype(int) - expected.astype(int)).max() <= (8 if b"JFIF" in path.read_bytes()[:99] or "jpg" in name else 0)
+    assert np.abs(got.astype(int) - expected.astype(int)).max() <= (
+        8 if b"JFIF" in path.read_bytes()[:99] or "jpg" in name else 0
+    )
 
 
 def test_a_flipped_bit_in_a_png_is_noticed(tmp_path):

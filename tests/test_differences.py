@@ -6,8 +6,8 @@ from importlib import import_module
 import pytest
 import torch
 
+from dcac_lite.book.differences import DIFFERENCES, TRAPS, as_markdown, as_table
 from dcac_lite.conditioning import ConditionNet
-from dcac_lite.differences import DIFFERENCES, TRAPS, as_markdown, as_table
 from dcac_lite.recipes import RECIPES, Recipe
 from dcac_lite.tiers import FULL
 from dcac_lite.trainer import lr_factor
@@ -54,7 +54,10 @@ def said(topic: str) -> str:
 
 
 def test_the_numbers_it_quotes_are_the_code_s():
-    rates = {start: [FULL.lr * lr_factor(e, FULL.warmup, FULL.milestones, start) for e in range(1, FULL.epochs + 1)] for start in (False, True)}
+    rates = {
+        start: [FULL.lr * lr_factor(e, FULL.warmup, FULL.milestones, start) for e in range(1, FULL.epochs + 1)]
+        for start in (False, True)
+    }
     words = said("Start of the warm-up")
     assert f"epoch 1 runs at {rates[False][0] * 1e7:.1f}e-7" in words and rates[True][0] == pytest.approx(5e-7)
     assert f"{rates[False][4] - rates[True][4]:.1e}".replace("e-07", "e-7") in words

@@ -53,7 +53,12 @@ def random_case(seed: int, tied: bool):
     rng = np.random.default_rng(seed)
     queries, images = int(rng.integers(1, 40)), int(rng.integers(1, 250))
     q, g = (rng.integers(-1, 2, (n, 3)) if tied else rng.normal(size=(n, 5)) for n in (queries, images))
-    ids = rng.integers(0, 12, queries), rng.integers(0, 14, images), rng.integers(1, 4, queries), rng.integers(1, 4, images)
+    ids = (
+        rng.integers(0, 12, queries),
+        rng.integers(0, 14, images),
+        rng.integers(1, 4, queries),
+        rng.integers(1, 4, images),
+    )
     return torch.from_numpy(q).float(), torch.from_numpy(g).float(), *ids
 
 
@@ -110,7 +115,10 @@ def test_rank_lists_hold_the_nearest_valid_images(seed):
 
 def test_rank_list_longer_than_the_gallery():
     positions, right = rank_lists(
-        torch.tensor([[0.0]]), torch.tensor([[2.0], [1.0], [0.5]]), *map(np.array, ([7], [7, 3, 7], [1], [2, 2, 1])), top=5
+        torch.tensor([[0.0]]),
+        torch.tensor([[2.0], [1.0], [0.5]]),
+        *map(np.array, ([7], [7, 3, 7], [1], [2, 2, 1])),
+        top=5,
     )
     assert positions.tolist() == [[1, 0, -1, -1, -1]]
     assert right.tolist() == [[False, True, False, False, False]]  # the own camera's image is left out
@@ -125,16 +133,31 @@ def test_rank_list_longer_than_the_gallery():
         ({"gallery": torch.zeros(5)}, r"gallery features have shape \[5\]"),
         ({"query_pids": np.zeros(2, int)}, r"There are 3 query features and person ids of shape \[2\]"),
         ({"gallery_cameras": np.zeros(4, int)}, r"There are 5 gallery features and cameras of shape \[4\]"),
-        ({"gallery": torch.zeros(0, 2), "gallery_pids": np.zeros(0), "gallery_cameras": np.zeros(0)}, "The gallery is empty"),
-        ({"query": torch.zeros(0, 2), "query_pids": np.zeros(0), "query_cameras": np.zeros(0)}, "No query has a true match"),
-        ({"query": torch.zeros(3, 0), "gallery": torch.zeros(5, 0)}, r"query features have shape \[3, 0\]; expected \[images, d\]"),
-        ({"query": torch.zeros(3, 2, dtype=torch.complex64)}, "query features are torch.complex64; expected real numbers"),
+        (
+            {"gallery": torch.zeros(0, 2), "gallery_pids": np.zeros(0), "gallery_cameras": np.zeros(0)},
+            "The gallery is empty",
+        ),
+        (
+            {"query": torch.zeros(0, 2), "query_pids": np.zeros(0), "query_cameras": np.zeros(0)},
+            "No query has a true match",
+        ),
+        (
+            {"query": torch.zeros(3, 0), "gallery": torch.zeros(5, 0)},
+            r"query features have shape \[3, 0\]; expected \[images, d\]",
+        ),
+        (
+            {"query": torch.zeros(3, 2, dtype=torch.complex64)},
+            "query features are torch.complex64; expected real numbers",
+        ),
         ({"gallery": np.zeros((5, 2), complex)}, "gallery features are complex128; expected real numbers"),
         ({"gallery": [["a", "b"]] * 5}, "gallery features are <U1; expected real numbers"),
         ({"query_pids": np.full(3, np.nan)}, "person ids of the query are float64; expected whole numbers"),
         ({"gallery_cameras": ["c1"] * 5}, "cameras of the gallery are <U2"),
         ({"gallery_pids": np.full(5, 2**63, np.uint64)}, "gallery are uint64; expected whole numbers below"),
-        *(({"ranks": (1, rank)}, f"ranks is {rank!r}; expected a whole number") for rank in (0, -1, 1.5, float("nan"), True)),
+        *(
+            ({"ranks": (1, rank)}, f"ranks is {rank!r}; expected a whole number")
+            for rank in (0, -1, 1.5, float("nan"), True)
+        ),
         ({"batch": 2.5}, "batch is 2.5"),
         ({"gallery": torch.full((5, 2), float("inf"))}, "diverged"),
         ({"batch": 0}, "batch is 0"),

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from dcac_lite import TIERS, ReIDModel, load_domain, load_stable_diffusion, rank_metrics
-from dcac_lite.data import Split
+from dcac_lite.book.notebook import Setup, show_figure
+from dcac_lite.book.rank_figure import rank_figure
+from dcac_lite.data.domains import Split
 from dcac_lite.encoder import load_clip_visual
-from dcac_lite.notebook import Setup, show_figure
-from dcac_lite.rank_figure import rank_figure
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def number(explorer, before: str) -> float:
 
 
 def test_noise_explorer_shows_the_schedule_and_a_better_guess_with_less_noise():
-    from dcac_lite.explorers import explore_noise
+    from dcac_lite.book.explorers import explore_noise
 
     tier = TIERS["smoke"]
     sd = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size)
@@ -95,7 +95,9 @@ def test_noise_explorer_shows_the_schedule_and_a_better_guess_with_less_noise():
     seen = {}
     for step in t.options:
         t.value = step
-        assert number(explorer, "signal-to-noise ratio") == pytest.approx(float(abar[step] / (1 - abar[step])), rel=0.01)
+        assert number(explorer, "signal-to-noise ratio") == pytest.approx(
+            float(abar[step] / (1 - abar[step])), rel=0.01
+        )
         seen[step] = pictures(explorer)
     assert len({tuple(p) for p in seen.values()}) == len(t.options) == 5
     assert number(explorer, "(Eq. 3):") < 0.5  # nearly all is noise, so the noise is easy to name
@@ -105,10 +107,14 @@ def test_noise_explorer_shows_the_schedule_and_a_better_guess_with_less_noise():
 
 
 def test_condition_explorer_follows_the_formulas():
-    from dcac_lite.explorers import explore_condition
+    from dcac_lite.book.explorers import explore_condition
 
     generator = torch.Generator().manual_seed(0)
-    z, logits, labels = torch.randn(6, 16, generator=generator), torch.randn(6, 12, generator=generator), torch.arange(6)
+    z, logits, labels = (
+        torch.randn(6, 16, generator=generator),
+        torch.randn(6, 12, generator=generator),
+        torch.arange(6),
+    )
     images = torch.randint(0, 255, (12, 3, 16, 8), dtype=torch.uint8, generator=generator)
     explorer = explore_condition(images[:6], labels, z, logits, images, tau_c=0.5, dim=32)
 
@@ -134,7 +140,7 @@ def test_condition_explorer_follows_the_formulas():
 
 
 def test_retrieval_explorer_agrees_with_the_metric(model, domains):
-    from dcac_lite.explorers import explore_retrieval
+    from dcac_lite.book.explorers import explore_retrieval
 
     explorer = explore_retrieval({"one": model, "two": model}, domains, classifiers=["one"])
     controls, d = explorer.controls, domains["D"]
@@ -156,7 +162,7 @@ def test_retrieval_explorer_agrees_with_the_metric(model, domains):
 
 
 def test_every_control_is_labelled_and_every_picture_described(model, domains):
-    from dcac_lite.explorers import explore_retrieval
+    from dcac_lite.book.explorers import explore_retrieval
 
     explorer = explore_retrieval({"one": model}, domains, classifiers=[])
     for control in explorer.controls.values():
@@ -202,5 +208,3 @@ def test_a_saved_figure_is_shown_and_described(figure, tmp_path):
 def test_a_figure_without_a_description_is_refused(figure):
     with pytest.raises(ValueError, match="alt is 'a line': expected a sentence of at least 40 characters"):
         show_figure(figure, "a line")
-
-

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from dcac_lite import FeatureExtractor, ReIDModel
 from dcac_lite.encoder import load_clip_visual
-from dcac_lite.export import main
+from dcac_lite.release.export import main
 from dcac_lite.tiers import LITE
 
 
@@ -54,18 +54,23 @@ def test_every_kind_of_input_gives_the_features_of_the_reid_model(reid, images, 
 
 @pytest.mark.parametrize("resize", ["bicubic", "bilinear"])
 def test_other_sizes_are_resized_as_in_the_evaluation(reid, resize, tmp_path):
-    from dcac_lite.data import read_dataset
+    from dcac_lite.data.domains import read_dataset
 
     rng = np.random.default_rng(0)
     for split in ("bounding_box_train", "query", "bounding_box_test"):
         (tmp_path / "Own" / split).mkdir(parents=True)
         for pid in (1, 2):
             for camera in (1, 2):
-                Image.fromarray(rng.integers(0, 256, (90, 41, 3), dtype=np.uint8)).save(tmp_path / "Own" / split / f"{pid:04d}_c{camera}s1_000001_00.jpg")
+                Image.fromarray(rng.integers(0, 256, (90, 41, 3), dtype=np.uint8)).save(
+                    tmp_path / "Own" / split / f"{pid:04d}_c{camera}s1_000001_00.jpg"
+                )
     FeatureExtractor.from_reid(reid, resize).save_pretrained(tmp_path / "encoder")
     extractor = FeatureExtractor.from_pretrained(tmp_path / "encoder")
     query = read_dataset(tmp_path / "Own", (64, 32), test_resize=resize).query
-    assert torch.equal(extractor.features(np.asarray(query.images).transpose(0, 2, 3, 1)), extractor.features(tmp_path / "Own" / "query"))
+    assert torch.equal(
+        extractor.features(np.asarray(query.images).transpose(0, 2, 3, 1)),
+        extractor.features(tmp_path / "Own" / "query"),
+    )
 
 
 def test_saving_and_loading_changes_no_bit(reid, images, saved):
@@ -87,7 +92,7 @@ def test_onnx_computes_the_same_for_any_batch(reid, images, saved, tmp_path):
 
 
 def test_an_onnx_that_differs_is_not_written(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr("dcac_lite.export.ONNX_TOLERANCE", -1.0)
+    monkeypatch.setattr("dcac_lite.release.export.ONNX_TOLERANCE", -1.0)
     with pytest.raises(RuntimeError, match="differs from torch"):
         FeatureExtractor.from_pretrained(saved).export_onnx(tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
@@ -100,7 +105,9 @@ def test_a_run_is_exported_by_one_command(smoke_data, tmp_path, capsys):
     main([str(finished.folder), str(tmp_path / "out"), "--onnx"])
     assert "differs from torch by at most" in capsys.readouterr().out
     images = torch.from_numpy(smoke_data.parts[0][:3].copy())
-    assert torch.equal(FeatureExtractor.from_pretrained(tmp_path / "out").features(images), finished.reid().features(images))
+    assert torch.equal(
+        FeatureExtractor.from_pretrained(tmp_path / "out").features(images), finished.reid().features(images)
+    )
     with pytest.raises(SystemExit, match="config.json"):
         main([str(tmp_path / "nothing"), str(tmp_path / "out2")])
     assert not (tmp_path / "out2").exists()
@@ -132,7 +139,10 @@ def flipped(folder):
 
 BROKEN = {
     "one bit": (flipped, "model.safetensors is damaged"),
-    "truncated": (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]), "model.safetensors is damaged"),
+    "truncated": (
+        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]),
+        "model.safetensors is damaged",
+    ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors does not exist"),
     "no config": (lambda f: (f / "config.json").unlink(), "config.json does not exist"),
     "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json is no JSON"),
@@ -141,11 +151,17 @@ BROKEN = {
     "a size too many": (config(lambda c: c["architecture"].update(depth=3)), "depth"),
     "a size of text": (config(lambda c: c["architecture"].update(width="wide")), "describes no image tower"),
     "no heads": (config(lambda c: c["architecture"].update(heads=0)), "describes no image tower"),
-    "another size": (config(lambda c: c["architecture"].update(image_size=[64, 64])), "wrong shape: visual.positional_embedding"),
+    "another size": (
+        config(lambda c: c["architecture"].update(image_size=[64, 64])),
+        "wrong shape: visual.positional_embedding",
+    ),
     "fewer layers": (config(lambda c: c["architecture"].update(layers=3)), "unexpected visual.transformer.resblocks.3"),
     "architecture of text": (config(lambda c: c.update(architecture="ViT")), "describes no image tower"),
     "tensor missing": (tensors(lambda s: s.pop("neck.running_mean")), "missing neck.running_mean"),
-    "tensor too many": (tensors(lambda s: s.update({"classifier.weight": torch.ones(5, 96)})), "unexpected classifier.weight"),
+    "tensor too many": (
+        tensors(lambda s: s.update({"classifier.weight": torch.ones(5, 96)})),
+        "unexpected classifier.weight",
+    ),
     "NaN": (tensors(lambda s: s["neck.weight"].fill_(torch.nan)), "NaN or infinity in neck.weight"),
 }
 
@@ -180,7 +196,9 @@ def test_a_pil_image_is_treated_like_its_file(saved, tmp_path):
     path = tmp_path / "turned.png"
     Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90).save(path, exif=turned)
     expected = extractor.features(pixels)
-    assert torch.equal(extractor.features(path), expected) and torch.equal(extractor.features(Image.open(path)), expected)
+    assert torch.equal(extractor.features(path), expected) and torch.equal(
+        extractor.features(Image.open(path)), expected
+    )
 
 
 @pytest.mark.parametrize("picture, said", [
@@ -205,5 +223,7 @@ def test_an_extractor_that_is_nowhere_is_named(tmp_path, monkeypatch):
         with pytest.raises(FileNotFoundError, match=f"^{name} does not exist; expected a folder or a hub id"):
             FeatureExtractor.from_pretrained(name)
     for name in ("no/where", "no/wh ere"):
-        with pytest.raises(FileNotFoundError, match=f"^{name} is no folder here and cannot be had from the hub .*OWNER/NAME.$"):
+        with pytest.raises(
+            FileNotFoundError, match=f"^{name} is no folder here and cannot be had from the hub .*OWNER/NAME.$"
+        ):
             FeatureExtractor.from_pretrained(name, local_files_only=True)

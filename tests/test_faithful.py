@@ -28,7 +28,14 @@ def small_visual():
     from open_clip.transformer import QuickGELU, VisionTransformer
 
     return VisionTransformer(
-        image_size=(64, 32), patch_size=16, width=32, layers=12, heads=2, mlp_ratio=4.0, output_dim=24, act_layer=QuickGELU
+        image_size=(64, 32),
+        patch_size=16,
+        width=32,
+        layers=12,
+        heads=2,
+        mlp_ratio=4.0,
+        output_dim=24,
+        act_layer=QuickGELU,
     )
 
 
@@ -57,7 +64,9 @@ def both():
         reid.visual, reid.classifier.weight, bn, condition.prompts, official_memory, unet, x, labels,
         (mean + torch.exp(0.5 * logvar) * sampling) * 0.18215, noise, timesteps, TAU_C, TAU, GAMMA,
     )  # fmt: skip
-    their_gradients = dict(zip(learning, torch.autograd.grad(theirs["total"], learning.values(), retain_graph=True, allow_unused=True)))
+    their_gradients = dict(
+        zip(learning, torch.autograd.grad(theirs["total"], learning.values(), retain_graph=True, allow_unused=True))
+    )
     their_gradients["reid.neck.weight"] = torch.autograd.grad(theirs["total"], bn.weight)[0]
 
     use_one_token_attention(lean_unet(unet))
@@ -78,16 +87,26 @@ def test_gradients_are_the_official_ones(both):
     parameters = dict(dcac.named_parameters())
     compared = []
     for name, expected in gradients.items():
-        if "attn2.to_q" in name or "attn2.to_k" in name:  # one token: nothing to learn there, and exactly nothing in ours
+        if (
+            "attn2.to_q" in name or "attn2.to_k" in name
+        ):  # one token: nothing to learn there, and exactly nothing in ours
             assert parameters[name].grad is None and (expected is None or expected.abs().max() < 1e-6)
             continue
         for part, (ours, theirs) in learnable_parts(name, parameters[name].grad, expected).items():
             assert theirs.norm() > ROUNDING and (ours - theirs).norm() < 1e-3 * theirs.norm(), part
             compared.append(part)
-    zero = [p.grad.chunk(3)[1] for n, p in parameters.items() if n.endswith("in_proj_bias")] + [dcac.reid.visual.ln_post.bias.grad]
+    zero = [p.grad.chunk(3)[1] for n, p in parameters.items() if n.endswith("in_proj_bias")] + [
+        dcac.reid.visual.ln_post.bias.grad
+    ]
     assert len(zero) == 13 and max(g.abs().max() for g in zero) < 5e-6  # truly zero: the keys' biases and ln_post's
     assert parameters["reid.visual.conv1.weight"].grad is None
-    for kind in ("reid.visual.proj", "reid.visual.class_embedding", "reid.classifier.weight", "reid.neck.weight", "condition.prompts"):
+    for kind in (
+        "reid.visual.proj",
+        "reid.visual.class_embedding",
+        "reid.classifier.weight",
+        "reid.neck.weight",
+        "condition.prompts",
+    ):
         assert kind in compared
     a, b, v = (sum(kind in n for n in compared) for kind in ("lora_A", "lora_B", "attn2.to_v.lora_A"))
     assert a == b == 7 * v > 0  # of each block's nine layers all but two
@@ -112,7 +131,11 @@ def test_one_token_teaches_nothing_before_the_values(both):
     def gradients():
         unet.zero_grad()
         unet(x, timesteps, condition).sample.square().mean().backward()
-        return {n: 0.0 if p.grad is None else float(p.grad.norm()) for n, p in unet.named_parameters() if "transformer_blocks" in n}
+        return {
+            n: 0.0 if p.grad is None else float(p.grad.norm())
+            for n, p in unet.named_parameters()
+            if "transformer_blocks" in n
+        }
 
     full = gradients()
     use_one_token_attention(unet)
@@ -179,7 +202,13 @@ def test_the_diffusion_loss_teaches_the_encoder_what_the_scheme_lets_through(bot
     losses, z = dcac(torch.randn(BATCH, 3, 64, 32), labels, latents, noise, torch.randint(1000, (BATCH,)))
     for hook in hooks:
         hook.remove()
-    wanted = {"c": seen["c"], "logits": seen["logits"], "z": z, "proj": dcac.reid.visual.proj, "class": dcac.reid.visual.class_embedding}
+    wanted = {
+        "c": seen["c"],
+        "logits": seen["logits"],
+        "z": z,
+        "proj": dcac.reid.visual.proj,
+        "class": dcac.reid.visual.class_embedding,
+    }
     found = torch.autograd.grad(losses["dif"], wanted.values(), allow_unused=True)
     found = {name: torch.zeros_like(t) if g is None else g for (name, t), g in zip(wanted.items(), found)}
     with torch.no_grad():
@@ -223,13 +252,21 @@ def test_what_is_behind_a_temperature_stays_float32_under_autocast(scheme):
         contexts.append(encoder_hidden_states)
         return SimpleNamespace(sample=x)
 
-    dcac = DCAC(reid, memory, make_condition(scheme, IDENTITIES, 24, 16, TAU_C), unet, SimpleNamespace(add_noise=lambda x, *_: x))
+    dcac = DCAC(
+        reid,
+        memory,
+        make_condition(scheme, IDENTITIES, 24, 16, TAU_C),
+        unet,
+        SimpleNamespace(add_noise=lambda x, *_: x),
+    )
     x, latents = torch.randn(BATCH, 3, 8, 1).bfloat16().float(), torch.randn(BATCH, 4, 8, 8)
     made = []
     for autocast in (nullcontext(), torch.autocast("cpu", torch.bfloat16)):
         with autocast:
             assert torch.equal(reid.visual(x).float(), x.flatten(1))
-            losses, z = dcac(x, torch.arange(BATCH) % IDENTITIES, latents, latents, torch.zeros(BATCH, dtype=torch.int64))
+            losses, z = dcac(
+                x, torch.arange(BATCH) % IDENTITIES, latents, latents, torch.zeros(BATCH, dtype=torch.int64)
+            )
         made.append(losses | {"condition": contexts.pop(), "z": z})
     full, low = made
     for name, expected in full.items():
@@ -276,8 +313,15 @@ def test_recipes_change_what_they_name(smoke_data):
         return experiment, build(experiment, 24)[0]
 
     default, official, paper = (made(r)[1] for r in RECIPES)
-    assert [type(d.condition).__name__ for d in (default, official, paper)] == ["ClassWise", "ClassWiseRescaled", "ClassWise"]
-    biases = [sum("to_q" in n and n.endswith("bias") for n, _ in d.unet.named_parameters()) for d in (default, official, paper)]
+    assert [type(d.condition).__name__ for d in (default, official, paper)] == [
+        "ClassWise",
+        "ClassWiseRescaled",
+        "ClassWise",
+    ]
+    biases = [
+        sum("to_q" in n and n.endswith("bias") for n, _ in d.unet.named_parameters())
+        for d in (default, official, paper)
+    ]
     assert biases[0] == biases[2] == 0 and biases[1] > 0
     second = [any("ff.net.2.lora_A" in n for n, _ in d.unet.named_parameters()) for d in (default, official, paper)]
     assert second == [False, False, True]
@@ -305,5 +349,7 @@ def test_recipes_at_full_size():
         stray = {n: p for n, p in add_stray_biases(unet).named_parameters() if n not in before}
         assert len(stray) == 96 and sum(p.numel() for p in stray.values()) == 74_880
         assert not any(p.requires_grad for p in stray.values())
-        learning = sum(p.numel() for p in adapt(unet, "lora", 8, second_feed_forward=True).parameters() if p.requires_grad)
+        learning = sum(
+            p.numel() for p in adapt(unet, "lora", 8, second_feed_forward=True).parameters() if p.requires_grad
+        )
     assert round((86_512_384 + learning) / 1e6, 2) == 89.50

@@ -18,8 +18,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dcac_lite import Experiment, moments, paths, run, training
+from dcac_lite import Experiment, paths, run, training
 from dcac_lite.checkpoints import Checkpoints
+from dcac_lite.data import moments
 from dcac_lite.diffusion import load_stable_diffusion
 from dcac_lite.experiment import Run
 from dcac_lite.paths import replacing
@@ -123,7 +124,9 @@ def test_one_flipped_bit_in_a_checkpoint_is_noticed(tmp_path):
         try:
             found = Checkpoints(tmp_path).newest()
         except ValueError as error:
-            assert f"{file} is damaged" in str(error) and "delete it to resume from the checkpoint before it" in str(error)
+            assert f"{file} is damaged" in str(error) and "delete it to resume from the checkpoint before it" in str(
+                error
+            )
             refused += 1
         else:  # it hit what holds nothing
             assert found["history"] == state["history"]
@@ -150,7 +153,9 @@ def test_changed_records_are_not_used(own, name, damage):
         (Run(own).history, Run(own).provenance)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"experiment": 3}', '{"experiment": {"sources": ["MA"], "depth": 3}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"experiment": 3}', '{"experiment": {"sources": ["MA"], "depth": 3}}']
+)
 def test_an_unfinished_run_s_broken_description_is_named(own, text):
     (own / "complete").unlink()
     (own / "config.json").write_text(text)
@@ -176,7 +181,9 @@ def test_metrics_that_are_right_are_kept(own, monkeypatch):
 
 
 def test_others_may_read_what_is_written_as_the_umask_says(own):
-    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in own.iterdir() if p.suffix in (".json", ".csv", ".safetensors")}
+    modes = {
+        p.name: stat.S_IMODE(p.stat().st_mode) for p in own.iterdir() if p.suffix in (".json", ".csv", ".safetensors")
+    }
     umask = os.umask(0)
     os.umask(umask)
     assert len(modes) == 5 and set(modes.values()) == {0o666 & ~umask}, modes
@@ -213,7 +220,10 @@ def test_old_leftovers_of_a_file_go_when_it_is_written_again(tmp_path):
 def test_a_full_disk_is_a_sentence_whoever_writes(tmp_path, monkeypatch, write):
     monkeypatch.setattr(paths.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
     (tmp_path / "kept").write_text("before")
-    with largest_file(100_000), pytest.raises(OSError, match="the disk is full; make room and run again. Not written: .*kept"):
+    with (
+        largest_file(100_000),
+        pytest.raises(OSError, match="the disk is full; make room and run again. Not written: .*kept"),
+    ):
         with replacing(tmp_path / "kept") as temporary:
             write(temporary)
     assert [p.name for p in tmp_path.iterdir()] == ["kept"] and (tmp_path / "kept").read_text() == "before"

@@ -10,11 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from dcac_lite import Experiment, checkpoints, moments, training
+from dcac_lite import Experiment, checkpoints, training
+from dcac_lite.book.notebook import start
+from dcac_lite.data import moments
 from dcac_lite.diffusion import load_stable_diffusion, vae_moments
-from dcac_lite.notebook import start
-from dcac_lite.reproduce import NOTEBOOKS, execute
 from dcac_lite.tiers import LITE
+from dcac_lite.tools.reproduce import NOTEBOOKS, execute
 from dcac_lite.trainer import Machine
 
 SMOKE = Experiment(tier="smoke", sources="MA", seed=8, epochs=1).resolved()
@@ -26,14 +27,16 @@ def command(*words, **environment):
 
 
 def test_the_rehearsal_goes_through(tmp_path):
-    code, out, err = command("dcac_lite.rehearsal", DCAC_RUNS=str(tmp_path), OMP_NUM_THREADS="2")
+    code, out, err = command("dcac_lite.tools.rehearsal", DCAC_RUNS=str(tmp_path), OMP_NUM_THREADS="2")
     assert code == 0, err[-2000:]
     assert "The rehearsal went through." in out and "official recipe" in out and "(4, 48)" in out
     assert out.count("Table 1") >= 4 and "MSMT17_V2" in out  # it looked at the data sets as `verify` does
 
 
 # A1 pre-trains the lite weights and needs nothing of others in any tier
-@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) + sorted(NOTEBOOKS.glob("A2*.ipynb")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) + sorted(NOTEBOOKS.glob("A2*.ipynb")), ids=lambda p: p.stem
+)
 def test_notebooks_stop_with_instructions_where_data_or_weights_are_missing(path, tmp_path, monkeypatch):
     from papermill.exceptions import PapermillExecutionError
 
@@ -53,7 +56,7 @@ def test_notebooks_stop_with_instructions_where_data_or_weights_are_missing(path
 
 def test_training_from_the_command_line(tmp_path):
     words = "--tier smoke --sources MA --epochs 1 --seed 4 --accumulation 2 --gradient-checkpointing --tracker tensorboard --targets D"
-    code, out, err = command("dcac_lite.train", *words.split(), DCAC_RUNS=str(tmp_path))
+    code, out, err = command("dcac_lite.tools.train", *words.split(), DCAC_RUNS=str(tmp_path))
     assert code == 0, err[-2000:]
     assert "mAP" in out and "D" in out.splitlines()[-1]
     (folder,) = (tmp_path / "smoke").iterdir()
@@ -75,7 +78,7 @@ def test_training_from_the_command_line(tmp_path):
     ],
 )
 def test_wrong_options_are_refused_in_a_sentence(words, sentence, tmp_path):
-    code, out, err = command("dcac_lite.train", *words, DCAC_RUNS=str(tmp_path))
+    code, out, err = command("dcac_lite.tools.train", *words, DCAC_RUNS=str(tmp_path))
     assert code == 2 and sentence in err and "Traceback" not in err
     assert not list(tmp_path.iterdir())  # before any training
 
@@ -98,14 +101,22 @@ def test_compiling_changes_nothing(smoke_data, tmp_path, monkeypatch):
     plain = losses(tmp_path / "plain", smoke_data)
     compile = torch.nn.Module.compile
     # a backend that needs no C++ compiler, and keeps the rules of the one that does
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: compile(self, backend="aot_eager_decomp_partition", **options))
+    monkeypatch.setattr(
+        torch.nn.Module,
+        "compile",
+        lambda self, **options: compile(self, backend="aot_eager_decomp_partition", **options),
+    )
     assert np.allclose(plain, losses(tmp_path / "compiled", smoke_data, Machine(compile=True)), rtol=1e-4)
 
 
 def test_starting_over_forgets_the_checkpoints(smoke_data, tmp_path, monkeypatch):
     checkpoints.Checkpoints(tmp_path).write({"step": 1000, "of": "an earlier attempt"})
     written, write = [], checkpoints.Checkpoints.write
-    monkeypatch.setattr(checkpoints.Checkpoints, "write", lambda self, state: [write(self, state), written.extend(self.folder.glob("*.pt"))])
+    monkeypatch.setattr(
+        checkpoints.Checkpoints,
+        "write",
+        lambda self, state: [write(self, state), written.extend(self.folder.glob("*.pt"))],
+    )
     training.train(SMOKE, smoke_data, tmp_path, progress=False, resume="never")
     assert [p.name for p in written] == ["checkpoint-00000004.pt"]
 
@@ -148,7 +159,10 @@ def test_moments_go_on_where_they_were_interrupted(smoke_data, tmp_path, monkeyp
     monkeypatch.setattr(moments, "vae_moments", lambda *a: encoded.append(len(a[1])) or vae_moments(*a))
     whole = moments.cached_moments(parts, smoke_data)
     assert sum(encoded) == len(smoke_data) and whole.dtype == np.float16  # no image twice
-    resized = [np.asarray(Image.open(file).resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1) for file in smoke_data.files]
+    resized = [
+        np.asarray(Image.open(file).resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+        for file in smoke_data.files
+    ]
     direct = vae_moments(parts.vae, np.stack(resized), 32).numpy()
     assert np.allclose(whole, direct, rtol=1e-3, atol=1e-4)  # float16
     assert isinstance(moments.cached_moments(parts, smoke_data), np.memmap)
@@ -157,6 +171,6 @@ def test_moments_go_on_where_they_were_interrupted(smoke_data, tmp_path, monkeyp
 def test_notebooks_can_be_rehearsed(tmp_path):
     setup = start({"In": [], "tier": "rehearsal"}, tier=("smoke", "lite", "full"))
     assert setup.rehearsal and setup.tier.image_size == (256, 128)
-    # the one that trains; the others take minutes and are for `python -m dcac_lite.reproduce --tier rehearsal`
+    # the one that trains; the others take minutes and are for `python -m dcac_lite.tools.reproduce --tier rehearsal`
     execute(NOTEBOOKS / "05_full_training.ipynb", tmp_path / "05.ipynb", {"tier": "rehearsal", "targets": "C3"})
     assert (tmp_path / "05.ipynb").exists()

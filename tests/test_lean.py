@@ -51,7 +51,11 @@ def test_unet(mode):
         unet, mode = add_stray_biases(unet), "lora"
     unet = lean_unet(adapt(unet, mode))
     awaken(ReIDModel(load_clip_visual(LITE.clip, LITE.image_size), 5), unet)
-    x, timesteps, context = torch.randn(4, 4, 8, 8), torch.randint(1000, (4,)), torch.randn(4, 3, 64, requires_grad=True)
+    x, timesteps, context = (
+        torch.randn(4, 4, 8, 8),
+        torch.randint(1000, (4,)),
+        torch.randn(4, 3, 64, requires_grad=True),
+    )
     compare(unet, lambda unet: unet(x, timesteps, encoder_hidden_states=context).sample, 1e-4)
 
 
@@ -71,7 +75,7 @@ def test_attention_in_bfloat16():
 def test_layers_of_stable_diffusions_size_stay_as_they_are():
     from diffusers import UNet2DConditionModel
 
-    from dcac_lite.single_file import SD15_UNET
+    from dcac_lite.pretrained.single_file import SD15_UNET
 
     with torch.device("meta"):
         unet = lean_unet(adapt(UNet2DConditionModel(**SD15_UNET), "lora"))

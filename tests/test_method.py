@@ -21,7 +21,11 @@ def unet():
 @pytest.fixture
 def noisy():
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(4, 4, 8, 8, generator=generator), torch.tensor([1, 200, 500, 999]), torch.randn(4, 1, 64, generator=generator)
+    return (
+        torch.randn(4, 4, 8, 8, generator=generator),
+        torch.tensor([1, 200, 500, 999]),
+        torch.randn(4, 1, 64, generator=generator),
+    )
 
 
 # ---------------------------------------------------------------- Sec. 4.1
@@ -209,7 +213,11 @@ def condition_of(scheme, logits, z, labels, seed=0, tau_c=0.6):
 @pytest.fixture
 def head():
     torch.manual_seed(3)
-    return torch.randn(6, 10, requires_grad=True), torch.randn(6, 12, requires_grad=True), torch.tensor([0, 3, 9, 3, 1, 2])
+    return (
+        torch.randn(6, 10, requires_grad=True),
+        torch.randn(6, 12, requires_grad=True),
+        torch.tensor([0, 3, 9, 3, 1, 2]),
+    )
 
 
 def test_correlation_aware_is_equation_12(head):
@@ -242,7 +250,14 @@ def test_table_10_modules(head):
     for scheme, expected in (("non-linearity", F.silu(c)), ("batch-norm", F.batch_norm(c, None, None, training=True))):
         assert torch.allclose(condition_of(scheme, *head)[1], expected, atol=1e-5)
     net = condition_of("condition-net", *head)[0].after
-    assert [type(m).__name__ for m in net] == ["GlobalBatchNorm1d", "SiLU", "Linear", "GlobalBatchNorm1d", "SiLU", "Linear"]
+    assert [type(m).__name__ for m in net] == [
+        "GlobalBatchNorm1d",
+        "SiLU",
+        "Linear",
+        "GlobalBatchNorm1d",
+        "SiLU",
+        "Linear",
+    ]
     assert net[2].bias is None and net[5].bias is None and net[2].out_features == 2
 
 
@@ -292,5 +307,12 @@ def test_learning_rates_of_the_official_schedule():
 
 def test_the_papers_ranks_and_temperatures():
     assert [paper_rank((s,)) for s in ("MA", "D", "C3", "MS")] == [8, 8, 8, 32] and paper_rank(("MA", "D", "C3")) == 32
-    assert [paper_tau_c((s,)) for s in ("C3", "MA", "D", "MS")] == [0.1, 0.6, 0.6, 1.0] and paper_tau_c(("MA", "D")) == 1.0
-    assert math.isclose(FULL.tau, 0.01) and FULL.gamma == 0.2 and FULL.image_size == (256, 128) and FULL.diffusion_size == 128
+    assert [paper_tau_c((s,)) for s in ("C3", "MA", "D", "MS")] == [0.1, 0.6, 0.6, 1.0] and paper_tau_c(
+        ("MA", "D")
+    ) == 1.0
+    assert (
+        math.isclose(FULL.tau, 0.01)
+        and FULL.gamma == 0.2
+        and FULL.image_size == (256, 128)
+        and FULL.diffusion_size == 128
+    )

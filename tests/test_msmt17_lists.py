@@ -8,8 +8,8 @@ import pytest
 from fuzzing import SIZE, nothing_half_written, outcome, photograph
 
 from dcac_lite import read_dataset
-from dcac_lite.datasets import DATASETS, LISTS
-from dcac_lite.rehearsal_data import write_tiny_datasets
+from dcac_lite.data.registry import DATASETS, LISTS
+from dcac_lite.tools.rehearsal_data import write_tiny_datasets
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,9 @@ def test_wrong_lines(msmt17, tmp_path, name, case):
     path = msmt17 / name
     path.write_text(path.read_text() + LINES[case] + "\n", encoding="utf-8")
     offender = LINES[case].split()[0]
-    result = outcome(lambda: read_dataset(msmt17, SIZE, DATASETS["MS"]), case, offender, repr(LINES[case]), repr(offender)[1:-1])
+    result = outcome(
+        lambda: read_dataset(msmt17, SIZE, DATASETS["MS"]), case, offender, repr(LINES[case]), repr(offender)[1:-1]
+    )
     assert isinstance(result, (ValueError, FileNotFoundError)), f"{case}: {result!r}"
     assert not (tmp_path / "decoded").exists()
 

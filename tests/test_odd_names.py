@@ -8,7 +8,7 @@ import pytest
 from fuzzing import SIZE, outcome, photograph
 
 from dcac_lite import read_dataset
-from dcac_lite.datasets import DATASETS
+from dcac_lite.data.registry import DATASETS
 
 RIGHT = {
     "0003_c1é中文.jpg": (3, 1), "0003_c1 a b.jpg": (3, 1), "0003_c1.JPG": (3, 1), "0003_c1.JPEG": (3, 1), "0003_c1.PnG": (3, 1),
@@ -51,7 +51,9 @@ def test_names_that_cannot_be_understood_are_named(tree, tmp_path, name):
     assert not (tmp_path / "decoded").exists()
 
 
-@pytest.mark.parametrize(("dataset", "camera"), [("MA", 0), ("MA", 7), ("D", 9), ("MS", 16), ("MS", 0), ("C3", 3), ("MA", 10**17)])
+@pytest.mark.parametrize(
+    ("dataset", "camera"), [("MA", 0), ("MA", 7), ("D", 9), ("MS", 16), ("MS", 0), ("C3", 3), ("MA", 10**17)]
+)
 def test_cameras_that_a_data_set_does_not_have(tree, dataset, camera):
     name = f"0003_c{camera}_9.jpg"
     for path in tree.rglob("*_c2_*.jpg"):
@@ -65,7 +67,9 @@ def test_cameras_that_a_data_set_does_not_have(tree, dataset, camera):
 def test_random_names(tree):
     rng = random.Random(2)
     for k in range(60):
-        name = "".join(rng.choice("0123456789_-cCs. é") for _ in range(rng.randrange(1, 12))) + rng.choice((".jpg", "_c1.jpg", "_c1s1.png"))
+        name = "".join(rng.choice("0123456789_-cCs. é") for _ in range(rng.randrange(1, 12))) + rng.choice(
+            (".jpg", "_c1.jpg", "_c1s1.png")
+        )
         path = tree / "query" / name
         path.write_bytes(photograph(seed=k))
         result = outcome(lambda: read_dataset(tree, SIZE), name, name)

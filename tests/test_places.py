@@ -1,6 +1,5 @@
 """Where files go and are looked for: what is published stays as it is, and folders are looked up when used."""
 
-import ast
 import os
 import shutil
 import subprocess
@@ -12,12 +11,12 @@ import torch
 
 from dcac_lite import TIERS, Experiment, code_key, evaluate, run
 from dcac_lite import experiment as experiment_module
-from dcac_lite.code_key import EVALUATION, TRAINING
+from dcac_lite.book.notebook import start
+from dcac_lite.code_key import EVALUATION, TRAINING, imports_of
 from dcac_lite.experiment import _key
-from dcac_lite.notebook import start
 from dcac_lite.paths import CLONE, PACKAGE
-from dcac_lite.reproduce import NOTEBOOKS
-from dcac_lite.study import results_file
+from dcac_lite.studies.study import results_file
+from dcac_lite.tools.reproduce import NOTEBOOKS
 
 
 def changed() -> str:
@@ -52,7 +51,7 @@ def test_figures_go_below_the_runs_folder(tier, tmp_path, monkeypatch):
 
 def test_only_the_publishing_command_writes_where_the_figures_are_published(tmp_path, monkeypatch):
     """`reproduce` with and without --in-place, on a notebook that only says where its figures would go."""
-    from dcac_lite import reproduce
+    from dcac_lite.tools import reproduce
 
     told = []
     monkeypatch.setattr(reproduce, "execute", lambda *a: told.append(reproduce.figures_folder("lite")) or 0.0)
@@ -65,7 +64,7 @@ def test_only_the_publishing_command_writes_where_the_figures_are_published(tmp_
 
 
 def test_a_study_by_hand_leaves_the_published_table(tmp_path, monkeypatch):
-    from dcac_lite import study
+    from dcac_lite.studies import study
 
     monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
     monkeypatch.setattr(study, "run_study", lambda jobs, workers: pd.DataFrame({"mAP": [1.0]}))
@@ -142,9 +141,7 @@ def keys(folder, monkeypatch) -> tuple[str, str]:
 
 def test_a_changed_method_has_another_key_and_a_changed_comment_has_not(tmp_path, monkeypatch):
     folder = tmp_path / "package"
-    folder.mkdir()
-    for module in {*TRAINING, *EVALUATION}:
-        shutil.copy(PACKAGE / f"{module}.py", folder)
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("weights", "__pycache__"))
     first = keys(folder, monkeypatch)
 
     def edit(module, old, new):
@@ -175,20 +172,14 @@ def test_runs_and_metrics_of_other_code_are_not_taken(tmp_path, monkeypatch):
 NOT_COUNTED = {
     "experiment": "its values and the data's and weights' fingerprints are in the key",
     "tiers": "its values are in the key",
-    "paths": "says where files are", "hub": "says where files are",
-    "checkpoints": "keeps what was computed", "tensor_files": "loads what is stored, or nothing",
-    "datasets": "says where files are", "renderer": "the data's fingerprint is in the key",
-    "scenes": "the data's fingerprint is in the key", "worlds": "the data's fingerprint is in the key",
+    "paths": "says where files are", "pretrained.hub": "says where files are", "data.registry": "says where files are",
+    "checkpoints": "keeps what was computed", "pretrained.files": "loads what is stored, or nothing",
+    "world.renderer": "the data's fingerprint is in the key", "world.scenes": "the data's fingerprint is in the key",
+    "world.domains": "the data's fingerprint is in the key",
 }  # fmt: skip
 
 
-def imported(module: str) -> set[str]:
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    statements = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    return {s.module.split(".")[0] for s in statements if s.level == 1 and s.module}
-
-
-CASES = [(("training",), TRAINING), (("evaluation", "encoder", "data"), EVALUATION)]
+CASES = [(("training",), TRAINING), (("evaluation", "encoder", "data.domains"), EVALUATION)]
 
 
 @pytest.mark.parametrize(("roots", "counted"), CASES)
@@ -198,7 +189,7 @@ def test_all_code_that_numbers_depend_on_is_counted(roots, counted):
         module = waiting.pop()
         reached.add(module)
         if module not in NOT_COUNTED:
-            waiting |= imported(module) - reached
+            waiting |= imports_of(module) - reached
     assert reached - NOT_COUNTED.keys() == set(counted)
 
 

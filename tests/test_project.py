@@ -11,9 +11,9 @@ import nbformat
 import pytest
 import yaml
 
-from dcac_lite.notebook import ParameterError, start
+from dcac_lite.book.notebook import ParameterError, start
 from dcac_lite.paths import CLONE
-from dcac_lite.reproduce import NOTEBOOKS, code_hash, execute
+from dcac_lite.tools.reproduce import NOTEBOOKS, code_hash, execute
 
 ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 by_name = pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda p: p.stem)
@@ -97,9 +97,13 @@ def test_notebook_reads_like_a_book(path):
 @by_name
 def test_every_picture_is_described(path):
     notebook = nbformat.read(path, as_version=4)
-    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
+    outputs = [
+        o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})
+    ]
     for output in outputs:
-        assert len(output.metadata.get("image/png", {}).get("alt", "")) >= 40, f"{path.name}: a figure was not shown by setup.save"
+        assert len(output.metadata.get("image/png", {}).get("alt", "")) >= 40, (
+            f"{path.name}: a figure was not shown by setup.save"
+        )
 
 
 @by_name

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from dcac_lite import MODES, SCHEMES, Experiment, load_domain, make_condition, read_dataset
 from dcac_lite import experiment as experiment_module
 from dcac_lite.adaptation import add_stray_biases
-from dcac_lite.datasets import FOLDERS
+from dcac_lite.data.registry import FOLDERS
 from dcac_lite.experiment import Run
 from dcac_lite.paths import LITE_WEIGHTS
 from dcac_lite.tiers import FULL
@@ -56,13 +56,19 @@ def test_stray_biases_are_those_of_a_linear_layer_of_that_width():
 
     torch.manual_seed(0)
     blocks = torch.nn.ModuleList(
-        BasicTransformerBlock(width, 8, width // 8, cross_attention_dim=768, activation_fn="geglu") for width in (320, 640, 1280)
+        BasicTransformerBlock(width, 8, width // 8, cross_attention_dim=768, activation_fn="geglu")
+        for width in (320, 640, 1280)
     )
     before = {name: p.clone() for name, p in blocks.named_parameters()}
     after = dict(add_stray_biases(blocks).named_parameters())
     assert all(torch.equal(after[name], p) for name, p in before.items())
     stray = {name: after[name] for name in after.keys() - before.keys()}
-    layers = [f"{block}.{attention}.{side}" for block in range(3) for attention in ("attn1", "attn2") for side in ("to_q", "to_k", "to_v")]
+    layers = [
+        f"{block}.{attention}.{side}"
+        for block in range(3)
+        for attention in ("attn1", "attn2")
+        for side in ("to_q", "to_k", "to_v")
+    ]
     assert stray.keys() == {f"{layer}.bias" for layer in layers}
     for name, bias in stray.items():
         from_context = "attn2" in name and "to_q" not in name
@@ -95,7 +101,9 @@ def test_the_official_recipe_s_lora_is_the_pretrained_unet_but_for_biases_of_q_k
     pretrained = from_file("unet")
     stray = {name: base.pop(name) for name in base.keys() - pretrained.keys()}
     assert same(base, pretrained)
-    assert stray and all(name.endswith(("to_q.bias", "to_k.bias", "to_v.bias")) and value.any() for name, value in stray.items())
+    assert stray and all(
+        name.endswith(("to_q.bias", "to_k.bias", "to_v.bias")) and value.any() for name, value in stray.items()
+    )
 
 
 def test_from_scratch_draws_a_unet_anew_and_keeps_the_vae_and_the_encoder():
@@ -125,7 +133,9 @@ def market(tmp_path, monkeypatch):
     for split, stems in names.items():
         (folder / FOLDERS[split]).mkdir(parents=True)
         for stem in stems:
-            Image.fromarray(rng.integers(256, size=(90, 40, 3), dtype=np.uint8)).save(folder / FOLDERS[split] / f"{stem}.jpg", quality=95)
+            Image.fromarray(rng.integers(256, size=(90, 40, 3), dtype=np.uint8)).save(
+                folder / FOLDERS[split] / f"{stem}.jpg", quality=95
+            )
     monkeypatch.setenv("DCAC_DATA", str(tmp_path))
     return folder
 
@@ -137,10 +147,14 @@ def filters(domain):
     for split in FOLDERS:
         part = getattr(domain, split)
         resized = {
-            name: np.stack([np.asarray(Image.open(f).resize((width, height), Image.Resampling[name.upper()])) for f in part.files])
+            name: np.stack(
+                [np.asarray(Image.open(f).resize((width, height), Image.Resampling[name.upper()])) for f in part.files]
+            )
             for name in ("nearest", "bilinear", "bicubic", "lanczos")
         }
-        found[split] = [name for name, images in resized.items() if np.array_equal(images.transpose(0, 3, 1, 2), part.images)]
+        found[split] = [
+            name for name, images in resized.items() if np.array_equal(images.transpose(0, 3, 1, 2), part.images)
+        ]
     return found
 
 
@@ -165,13 +179,17 @@ def test_images_are_resized_bicubically_and_those_of_the_test_as_asked(market):
         ("paper", ["MA"], BICUBIC),
     ],
 )
-def test_an_evaluation_resizes_as_its_recipe_and_number_of_sources_say(market, tmp_path, monkeypatch, recipe, sources, expected):
+def test_an_evaluation_resizes_as_its_recipe_and_number_of_sources_say(
+    market, tmp_path, monkeypatch, recipe, sources, expected
+):
     experiment = Experiment(tier="full", sources=sources, conditioning="none", recipe=recipe).resolved()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps({"experiment": asdict(experiment)}))
     measured = []
     monkeypatch.setattr(Run, "reid", lambda run: torch.nn.Identity())
-    monkeypatch.setattr(experiment_module, "evaluate", lambda reid, domain, **options: measured.append(domain) or {"mAP": 1.0})
+    monkeypatch.setattr(
+        experiment_module, "evaluate", lambda reid, domain, **options: measured.append(domain) or {"mAP": 1.0}
+    )
     run = Run(tmp_path / "run")
     assert run.evaluate("MA", market)["mAP"].tolist() == [1.0, 1.0]
     assert [filters(domain) for domain in measured] == [expected, expected]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dcac_lite import Experiment
-from dcac_lite.data import Domain, Split, training_set
+from dcac_lite.data.domains import Domain, Split, training_set
 from dcac_lite.encoder import load_clip_visual
 from dcac_lite.tiers import TIERS
 from dcac_lite.training import assemble

@@ -13,7 +13,7 @@ from tiny_weights import SIZE, copy_of_lite
 
 from dcac_lite.diffusion import load_stable_diffusion
 from dcac_lite.encoder import load_clip
-from dcac_lite.tensor_files import read_tensors, write_tensors
+from dcac_lite.pretrained.files import read_tensors, write_tensors
 from dcac_lite.tiers import LITE
 
 
@@ -134,17 +134,22 @@ def test_a_config_that_is_no_json_is_refused(tmp_path, part, content):
         load_stable_diffusion(folder, 32)
 
 
-@pytest.mark.parametrize("wrap", ["tensor's place", "beside the tensors", "the whole file", "old format", "bare pickle"])
+@pytest.mark.parametrize(
+    "wrap", ["tensor's place", "beside the tensors", "the whole file", "old format", "bare pickle"]
+)
 def test_code_in_a_file_is_refused_and_not_run(weights, tmp_path, wrap):
     marker = tmp_path / "executed"
     evil = RunsCode(marker)
-    whole = {"tensor's place": {"state_dict": {"a": evil}}, "beside the tensors": {"state_dict": {"a": torch.ones(1)}, "callbacks": evil}}
+    whole = {
+        "tensor's place": {"state_dict": {"a": evil}},
+        "beside the tensors": {"state_dict": {"a": torch.ones(1)}, "callbacks": evil},
+    }
     for file in (weights / "Tiny.pt", tmp_path / "v1-5-pruned.ckpt", tmp_path / "source_ma.pth"):
         if wrap == "bare pickle":
             file.write_bytes(pickle.dumps(evil, protocol=2))
         else:
             torch.save(whole.get(wrap, evil), file, _use_new_zipfile_serialization=wrap != "old format")
-    from dcac_lite.convert import convert
+    from dcac_lite.release.convert import convert
 
     for load in (lambda: load_clip("Tiny:openai", SIZE), lambda: load_stable_diffusion(tmp_path / "v1-5-pruned.ckpt", 32),
                  lambda: convert(tmp_path / "source_ma.pth", tmp_path / "out")):  # fmt: skip

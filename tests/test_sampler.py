@@ -9,8 +9,8 @@ import pytest
 import torch
 from test_differences import said
 
-from dcac_lite.data import Domain, Split, training_set
-from dcac_lite.datasets import DATASETS
+from dcac_lite.data.domains import Domain, Split, training_set
+from dcac_lite.data.registry import DATASETS
 from dcac_lite.sampling import epoch_batches, pk_batches
 from dcac_lite.tiers import FULL
 from dcac_lite.trainer import lr_factor
@@ -55,7 +55,9 @@ def test_batches_are_p_identities_of_k_images():
         seen += [row for row in batch.tolist() if (labels == labels[row]).sum() >= K]
     assert len(seen) == len(set(seen))  # no repeats except for identities with fewer than K images
     assert torch.equal(batches, pk_batches(labels, P, K, 0, 1))
-    assert not torch.equal(batches, pk_batches(labels, P, K, 0, 2)) and not torch.equal(batches, pk_batches(labels, P, K, 1, 1))
+    assert not torch.equal(batches, pk_batches(labels, P, K, 0, 2)) and not torch.equal(
+        batches, pk_batches(labels, P, K, 1, 1)
+    )
 
 
 def test_fixed_number_of_iterations():
@@ -109,7 +111,13 @@ def test_every_later_batch_is_a_fair_draw_among_those_left():
 def test_identities_of_several_sources_are_mixed_without_regard_to_the_source():
     def domain(name, pids, each):
         pids = np.repeat(pids, each)
-        split = Split(np.zeros((len(pids), 3, 2, 1), np.uint8), pids, np.zeros_like(pids), ("x",) * len(pids), (Path("x"),) * len(pids))
+        split = Split(
+            np.zeros((len(pids), 3, 2, 1), np.uint8),
+            pids,
+            np.zeros_like(pids),
+            ("x",) * len(pids),
+            (Path("x"),) * len(pids),
+        )
         return Domain(name, Path(name), split, split, split, name)
 
     # ten identities with 24 images and thirty with 4; the person ids overlap and are in no order
@@ -118,8 +126,12 @@ def test_identities_of_several_sources_are_mixed_without_regard_to_the_source():
     first = np.stack([batches[0] for batches in drawn(data.labels, EPOCHS)])
     frequency = np.bincount(first.ravel()) / EPOCHS
     assert np.abs(frequency - P / 40).max() < 5 * (0.4 * 0.6 / EPOCHS) ** 0.5
-    of_a = (first < 10).sum(1)  # hypergeometric: mean 4, variance 16 * 1/4 * 3/4 * 24/39; balancing would make it 8, or always 4
-    assert of_a.mean() == pytest.approx(4, abs=0.25) and of_a.var() == pytest.approx(16 * 0.25 * 0.75 * 24 / 39, rel=0.2)
+    of_a = (first < 10).sum(
+        1
+    )  # hypergeometric: mean 4, variance 16 * 1/4 * 3/4 * 24/39; balancing would make it 8, or always 4
+    assert of_a.mean() == pytest.approx(4, abs=0.25) and of_a.var() == pytest.approx(
+        16 * 0.25 * 0.75 * 24 / 39, rel=0.2
+    )
 
 
 # ---------------------------------------------------------------- which images
@@ -137,7 +149,9 @@ def groups_by_identity(counts, epochs: int) -> dict[int, list[tuple[int, ...]]]:
 
 
 def test_identities_with_too_few_images_give_one_group_drawn_with_replacement():
-    found = groups_by_identity([1, 2, 3, *[4] * 13], EPOCHS)  # 16 identities with one group each: all are in the one batch
+    found = groups_by_identity(
+        [1, 2, 3, *[4] * 13], EPOCHS
+    )  # 16 identities with one group each: all are in the one batch
     assert all(len(groups) == EPOCHS for groups in found.values())
     assert set(found[0]) == {(0, 0, 0, 0)}
     for identity, images in ((1, 2), (2, 3)):
@@ -170,18 +184,23 @@ def test_the_images_left_out_change_from_epoch_to_epoch():
 
 
 def test_lengths_of_epochs_of_the_published_code():
-    assert len(pk_batches(labels_of([400, *[4] * 40]), P, K, seed=0, epoch=1)) == 2  # of nine that the images would allow
+    assert (
+        len(pk_batches(labels_of([400, *[4] * 40]), P, K, seed=0, epoch=1)) == 2
+    )  # of nine that the images would allow
     assert {len(pk_batches(labels_of([8] * 64), P, K, seed, 1)) for seed in range(20)} == {7, 8}
 
 
 def test_an_epoch_of_market_is_shorter_than_the_loader_says():
     counts = made_counts(751, 13_248)
-    assert counts.sum() == 13_248 and np.sum(counts // K * K) == 12_232 and -(-12_232 // 64) == 192  # the loader's length
+    assert (
+        counts.sum() == 13_248 and np.sum(counts // K * K) == 12_232 and -(-12_232 // 64) == 192
+    )  # the loader's length
     labels = labels_of(counts)
     lengths = {len(pk_batches(labels, P, K, seed, 1)) for seed in range(20)}
     assert lengths <= {188, 189, 190} and len(lengths) > 1
-    assert f"751 identities and 13,248 pictures: 188 to 190 batches an epoch, where the pictures would fill {13_248 // 64}." in said(
-        "Pictures that are left out"
+    assert (
+        f"751 identities and 13,248 pictures: 188 to 190 batches an epoch, where the pictures would fill {13_248 // 64}."
+        in said("Pictures that are left out")
     )
 
 
@@ -197,4 +216,6 @@ def test_adam_can_move_a_prompt_as_far_as_is_said(source, identities, title):
             entry.grad = torch.ones(1)
             adam.step()
     about = float(re.search(rf"([\d.]+) on {title}", said("Learnable prompts"))[1])
-    assert -entry.item() * steps / 10 == pytest.approx(about, rel=0.03)  # the real data's counts of each identity are not here
+    assert -entry.item() * steps / 10 == pytest.approx(
+        about, rel=0.03
+    )  # the real data's counts of each identity are not here

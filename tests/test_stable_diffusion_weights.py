@@ -1,6 +1,5 @@
 """Stable Diffusion's weights: folders, single files and their two U-Nets, found and loaded whole."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -10,9 +9,9 @@ from tiny_weights import copy_of_lite
 from torch import nn
 
 from dcac_lite.adaptation import adapt, add_stray_biases
-from dcac_lite.convert import _peft_name
 from dcac_lite.diffusion import SD15, load_stable_diffusion
-from dcac_lite.single_file import SD15_UNET, SD15_VAE, build_unet, build_vae, load_single_file, unet_names
+from dcac_lite.pretrained.single_file import SD15_UNET, SD15_VAE, build_unet, build_vae, load_single_file, unet_names
+from dcac_lite.release.convert import _peft_name
 from dcac_lite.tiers import FULL, LITE
 
 
@@ -92,7 +91,10 @@ def test_every_name_of_stable_diffusion_1_5_has_its_place():
     for name, tensor in unet.state_dict().items():
         if ADAPTED.match(name.removesuffix(".weight")):
             layer = unet_to_ldm(name).removesuffix(".weight")
-            added[f"{layer}.lora_A"], added[f"{layer}.lora_B"] = torch.zeros(8, tensor.shape[1]), torch.zeros(tensor.shape[0], 8)
+            added[f"{layer}.lora_A"], added[f"{layer}.lora_B"] = (
+                torch.zeros(8, tensor.shape[1]),
+                torch.zeros(tensor.shape[0], 8),
+            )
             if STRAY.match(name.removesuffix(".weight")):
                 added[f"{layer}.bias"] = torch.zeros(tensor.shape[0])
     renamed = unet_names(names | added, unet.config, "x")
@@ -101,8 +103,14 @@ def test_every_name_of_stable_diffusion_1_5_has_its_place():
     assert sum(t.numel() for n, t in added.items() if "lora" in n) == 2_492_928  # Table 6, r = 8
     assert sum(t.numel() for n, t in added.items() if "bias" in n) == 74_880
     assert len(names) == 686 and sum(p.numel() for p in build_unet(names, SD15_UNET, "x").parameters()) == 859_520_964
-    names = {n: t[:, :, None, None] if ".attn_1." in n and t.dim() == 2 else t for n, t in hollow(vae, vae_to_ldm).items()}
-    assert "encoder.down.1.block.0.nin_shortcut.weight" in names and "decoder.up.3.upsample.conv.weight" in names and "decoder.mid.attn_1.q.weight" in names
+    names = {
+        n: t[:, :, None, None] if ".attn_1." in n and t.dim() == 2 else t for n, t in hollow(vae, vae_to_ldm).items()
+    }
+    assert (
+        "encoder.down.1.block.0.nin_shortcut.weight" in names
+        and "decoder.up.3.upsample.conv.weight" in names
+        and "decoder.mid.attn_1.q.weight" in names
+    )
     assert len(names) == 248 and sum(p.numel() for p in build_vae(names, SD15_VAE, "x").parameters()) == 83_653_863
 
 
@@ -110,7 +118,9 @@ def test_a_folder_in_the_weights_folder_is_found_and_its_non_ema_variant_chosen(
     folder = copy_of_lite(weights / "stable-diffusion-v1-5")
     lite = load_stable_diffusion(LITE.stable_diffusion, 32)
     assert same(load_stable_diffusion(SD15, 32).unet, lite.unet)
-    with pytest.raises(FileNotFoundError, match="lacks unet/diffusion_pytorch_model.non_ema.safetensors: run `hf download"):
+    with pytest.raises(
+        FileNotFoundError, match="lacks unet/diffusion_pytorch_model.non_ema.safetensors: run `hf download"
+    ):
         load_stable_diffusion(SD15, 32, ema=False)
     other = {n: t + 1 for n, t in lite.unet.state_dict().items()}
     save_file(other, folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors")
@@ -119,7 +129,9 @@ def test_a_folder_in_the_weights_folder_is_found_and_its_non_ema_variant_chosen(
 
 
 def test_a_diffusion_model_that_is_nowhere_says_how_to_fetch_it(weights):
-    with pytest.raises(FileNotFoundError, match=rf"hf download {SD15} unet/config.json .*non_ema.* --revision 451f4fe\w+ --local-dir") as error:
+    with pytest.raises(
+        FileNotFoundError, match=rf"hf download {SD15} unet/config.json .*non_ema.* --revision 451f4fe\w+ --local-dir"
+    ) as error:
         load_stable_diffusion(FULL.stable_diffusion, 128, ema=False)
     assert "\n" not in str(error.value)
     with pytest.raises(FileNotFoundError, match="does not exist"):

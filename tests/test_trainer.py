@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from dcac_lite import Experiment, load_domain, training, training_set
 from dcac_lite.augment import normalise
-from dcac_lite.data import TrainingSet
+from dcac_lite.data.domains import TrainingSet
+from dcac_lite.pretrained.single_file import SD15_VAE, load_single_file
 from dcac_lite.sampling import pk_batches
-from dcac_lite.single_file import SD15_VAE, load_single_file
 from dcac_lite.tiers import SMOKE
 from dcac_lite.trainer import Trainer, step_inputs
 
@@ -137,10 +137,14 @@ def test_epochs_run_at_the_learning_rates_of_the_recipe(smoke_data, recipe, rate
 def test_the_history_holds_the_rates_that_were_used(smoke_data, tmp_path, monkeypatch):
     used = []
     step = torch.optim.Adam.step
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a, **k: used.append(self.param_groups[0]["lr"]) or step(self, *a, **k))
+    monkeypatch.setattr(
+        torch.optim.Adam, "step", lambda self, *a, **k: used.append(self.param_groups[0]["lr"]) or step(self, *a, **k)
+    )
     training.train(BASELINE.resolved(), smoke_data, tmp_path, progress=False)
     expected = [EXPERIMENT.lr * factor for factor in RATES for _ in range(SMOKE.iterations)]
-    assert used == pytest.approx(expected) and list(pd.read_csv(tmp_path / "history.csv")["lr"]) == pytest.approx(expected)
+    assert used == pytest.approx(expected) and list(pd.read_csv(tmp_path / "history.csv")["lr"]) == pytest.approx(
+        expected
+    )
 
 
 def test_an_epoch_starts_with_the_centroids_of_the_images_as_they_are():
@@ -226,7 +230,9 @@ def test_noise_is_normal_and_new_for_every_image_element_and_step(many_draws):
         assert (normal - torch.linspace(0, 1, len(ordered))).abs().max() < 0.004  # Kolmogorov-Smirnov
     assert columns.shape == (MANY, 64)
     assert (torch.corrcoef(columns.t()) - torch.eye(64)).abs().max() < 6 / math.sqrt(MANY)
-    neighbours = torch.corrcoef(torch.cat([columns[:-3], columns[3:]], 1).t())[:64, 64:]  # the next rows of the same images
+    neighbours = torch.corrcoef(torch.cat([columns[:-3], columns[3:]], 1).t())[
+        :64, 64:
+    ]  # the next rows of the same images
     assert neighbours.abs().max() < 6 / math.sqrt(MANY)
 
 

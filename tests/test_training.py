@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import load_file
 
 from dcac_lite import Experiment, checkpoints, load_domain, run, training
-from dcac_lite.datasets import FOLDERS
+from dcac_lite.data.registry import FOLDERS
 from dcac_lite.experiment import Run
 from dcac_lite.paths import runs_root
 from dcac_lite.recipes import RECIPES
-from dcac_lite.study import rows_of
+from dcac_lite.studies.study import rows_of
 
 SMOKE = Experiment(tier="smoke", sources="MA", conditioning="correlation-aware", seed=5)
 
@@ -160,7 +160,7 @@ def test_two_processes_train_once(tmp_path):
     log = tmp_path / "log"
     code = f"""
 from dcac_lite import Experiment, checkpoints, load_domain, run, training
-from dcac_lite.datasets import FOLDERS
+from dcac_lite.data.registry import FOLDERS
 train = training.train
 def logged(*arguments, **options):
     open({str(log)!r}, "a").write("trained\\n")
@@ -173,7 +173,9 @@ run(Experiment(tier="smoke", sources="MA", conditioning="none", seed=77), progre
     assert log.read_text() == "trained\n"
 
 
-@pytest.mark.parametrize(("scheme", "adaptation"), [("correlation-aware", "lora"), ("batch-norm", "full"), ("none", "frozen")])
+@pytest.mark.parametrize(
+    ("scheme", "adaptation"), [("correlation-aware", "lora"), ("batch-norm", "full"), ("none", "frozen")]
+)
 def test_two_processes_make_the_losses_of_one(scheme, adaptation, tmp_path):
     code = f"""
 import sys
@@ -194,12 +196,18 @@ result.history.to_csv(sys.argv[1] + str(PartialState().process_index), index=Fal
     measured = ["id", "pcl", "total"] + ["dif"] * (scheme != "none")
     assert np.allclose(histories["1"][measured], histories["2"][measured], rtol=1e-4)
     norms = histories["1"].filter(like="gradient_").dropna()
-    assert norms.size == (0 if scheme == "none" else 4) and (norms > 0).all(axis=None) and np.allclose(norms, histories["2"].loc[norms.index, norms.columns], rtol=1e-2)
+    assert (
+        norms.size == (0 if scheme == "none" else 4)
+        and (norms > 0).all(axis=None)
+        and np.allclose(norms, histories["2"].loc[norms.index, norms.columns], rtol=1e-2)
+    )
 
 
 def test_several_sources_and_bf16():
     result = run(Experiment(tier="smoke", sources=("MA", "C3"), precision="bf16", seed=1), progress=False)
-    assert result.history["total"].notna().all() and (result.history[["gradient_reid", "gradient_dif"]].dropna() > 0).all(axis=None)
+    assert result.history["total"].notna().all() and (
+        result.history[["gradient_reid", "gradient_dif"]].dropna() > 0
+    ).all(axis=None)
     assert result.evaluate("D")["mAP"].between(0, 100).all()
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from folders import market
 
 from dcac_lite import read_dataset
-from dcac_lite.datasets import DATASETS, FOLDERS
-from dcac_lite.listing import list_images
-from dcac_lite.verify import main, verify
+from dcac_lite.data.listing import list_images
+from dcac_lite.data.registry import DATASETS, FOLDERS
+from dcac_lite.tools.verify import main, verify
 
 
 def right(monkeypatch, name, root):
@@ -37,7 +37,10 @@ def test_verify_says_all_right_and_what_differs(tiny, monkeypatch, capsys):
 def test_verify_names_what_is_wrong(copy, monkeypatch, capsys):
     for name in ("MA", "D", "MS", "C3"):
         right(monkeypatch, name, copy)
-    victims = sorted((copy / "Market1501" / "query").iterdir())[:2] + sorted((copy / "MSMT17_V2" / "mask_test_v2").rglob("*.jpg"))[:1]
+    victims = (
+        sorted((copy / "Market1501" / "query").iterdir())[:2]
+        + sorted((copy / "MSMT17_V2" / "mask_test_v2").rglob("*.jpg"))[:1]
+    )
     for path in victims:
         path.write_bytes(path.read_bytes()[:400])
     shutil.rmtree(copy / "DukeMTMC-reID" / "query")

@@ -1,16 +1,15 @@
 """The shipped weights do what their card says, and load as real ones would."""
 
-
 import numpy as np
 import pytest
 import torch
 
+from dcac_lite.lite_weights.make import CONTEXT_LENGTH, SMOKE_RECIPE, pretrain, web_images
+from dcac_lite.lite_weights.report import report, weight_files
 from dcac_lite.paths import CLONE, LITE_WEIGHTS
-from dcac_lite.captions import load_text_encoder
-from dcac_lite.pretrain import CONTEXT_LENGTH, SMOKE_RECIPE, pretrain, web_images
+from dcac_lite.pretrained.captions import load_text_encoder
 from dcac_lite.tiers import LITE
-from dcac_lite.weights_report import report, weight_files
-from dcac_lite.worlds import DOMAINS
+from dcac_lite.world.domains import DOMAINS
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,24 @@ import torch
 from PIL import Image
 
 from dcac_lite import load_domain, read_dataset, training_set
-from dcac_lite.data import write_lite_domain
-from dcac_lite.renderer import COLOURS
-from dcac_lite.worlds import DISTRACTOR, DOMAINS, JUNK, caption_words, identities, photograph_record, plan, web_sample
+from dcac_lite.data.domains import write_lite_domain
+from dcac_lite.world.domains import (
+    DISTRACTOR,
+    DOMAINS,
+    JUNK,
+    caption_words,
+    identities,
+    photograph_record,
+    plan,
+    web_sample,
+)
+from dcac_lite.world.renderer import COLOURS
 
 SMALL = DOMAINS["MA"].slice(0.1)
 
 
 def test_a_picture_depends_on_its_index_and_on_nothing_else():
-    code = "from dcac_lite.worlds import web_sample; print(web_sample(123).picture.image.tobytes().hex())"
+    code = "from dcac_lite.world.domains import web_sample; print(web_sample(123).picture.image.tobytes().hex())"
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     web_sample(5)  # an earlier picture changes nothing
     assert web_sample(123).picture.image.tobytes().hex() == elsewhere
@@ -76,7 +85,12 @@ def test_families_make_look_alikes():
 
 
 def test_counts_are_a_tenth_of_table_1():
-    table = {"MA": (12936, 3368, 15913), "D": (16522, 2228, 17661), "MS": (32621, 11659, 82161), "C3": (7365, 1400, 5332)}
+    table = {
+        "MA": (12936, 3368, 15913),
+        "D": (16522, 2228, 17661),
+        "MS": (32621, 11659, 82161),
+        "C3": (7365, 1400, 5332),
+    }
     for name, counts in table.items():
         spec = DOMAINS[name]
         assert (spec.train, spec.query, spec.gallery) == tuple(round(c / 10) for c in counts)
@@ -116,7 +130,9 @@ def tree(tmp_path):
         for pid in pids:
             for camera in (1, 2):
                 name = f"{pid:04d}" if pid >= 0 else "-1"
-                Image.new("RGB", (20, 40), (pid % 255, 0, camera)).save(root / folder / f"{name}_c{camera}s1_000001_00.jpg")
+                Image.new("RGB", (20, 40), (pid % 255, 0, camera)).save(
+                    root / folder / f"{name}_c{camera}s1_000001_00.jpg"
+                )
     return root
 
 

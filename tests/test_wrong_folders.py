@@ -11,7 +11,7 @@ import torch
 from fuzzing import SIZE, nothing_half_written, outcome
 
 from dcac_lite import load_domain, rank_metrics, read_dataset, training_set
-from dcac_lite.datasets import FOLDERS
+from dcac_lite.data.registry import FOLDERS
 
 
 def _nest(root):
@@ -83,11 +83,15 @@ def test_wrong_trees(tree, tmp_path, case):
     assert not list(tmp_path.glob("decoded/*")), case
 
 
-@pytest.mark.parametrize("name", ["/no/such/place", "/a\0b", "/" + "x" * 5000, "", "XY", "ma", "MA ", "~nobody-here/x", "./", "../.."])
+@pytest.mark.parametrize(
+    "name", ["/no/such/place", "/a\0b", "/" + "x" * 5000, "", "XY", "ma", "MA ", "~nobody-here/x", "./", "../.."]
+)
 def test_wrong_names_of_domains(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for tier in ("lite", "full"):
-        result = outcome(lambda: load_domain(name, tier), name, repr(name), str(Path(name).absolute()), os.path.abspath(name))
+        result = outcome(
+            lambda: load_domain(name, tier), name, repr(name), str(Path(name).absolute()), os.path.abspath(name)
+        )
         assert isinstance(result, (ValueError, FileNotFoundError)), f"{name}: {result!r}"
 
 

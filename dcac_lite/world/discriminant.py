@@ -8,7 +8,7 @@ from scipy.linalg import eigh
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from ..data import Split
+from ..data.domains import Split
 from ..evaluation import rank_metrics
 
 #: Maps descriptors, float32 [N, D], to features, float [N, d].

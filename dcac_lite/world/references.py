@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from ..data import Domain, Split
+from ..data.domains import Domain, Split
 from ..evaluation import rank_metrics
 from .descriptors import Descriptor, gradient_histograms, hand_made, maximal_histograms, pixels, stripe_histograms
 from .discriminant import DIMENSIONS, SHRINKAGES, Projection, discriminant, fit_chosen, normalised, whitening

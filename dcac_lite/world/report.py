@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data import Domain, training_set
+from ..data.domains import Domain, training_set
 from ..experiment import DOMAIN_NAMES, Experiment, load_domain, run
 from ..paths import replacing
 from .references import closed_form_table, rows, score_features

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..augment import normalise, random_crop, random_flip, to_tensor
-from ..data import TrainingSet
+from ..data.domains import TrainingSet
 from ..encoder import ReIDModel, build_visual, id_loss, load_clip_visual, visual_architecture
 from ..experiment import Experiment
 from ..sampling import epoch_batches

@@ -1,0 +1,1 @@
+"""What the notebooks need beside the method: set-up, figures, explorers."""

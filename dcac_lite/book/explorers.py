@@ -1,0 +1,303 @@
+"""Things to play with in a notebook: noise (notebook 01), retrieval (02) and the condition (04).
+
+An explorer is an ipywidgets box: controls above a page of HTML that a function of their values draws.
+All that is slow is computed beforehand. Beside it stands `figure()`, a matplotlib figure of some settings, for
+readers without a running kernel. Marks are never colour alone."""
+
+import base64
+import html
+import io
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..conditioning import SCHEMES, make_condition
+from .notebook import PALETTE, show_images
+from .rank_figure import identity_of, rank_figure, rank_list
+
+
+class Explorer(widgets.VBox):
+    """Controls, and below them the HTML that `draw(**values)` makes of their values, drawn again after
+    every change. `name` tells screen readers what the group is. `figure()` gives a static figure."""
+
+    def __init__(self, name: str, draw: Callable[..., str], figure: Callable, **controls: widgets.Widget):
+        self.draw, self.figure, self.controls = draw, figure, controls
+        for control in controls.values():
+            control.style.description_width = "9em"
+            control.layout.width = "min(34em, 100%)"
+            control.tooltip = f"{name}: {control.description}"
+            control.observe(lambda _: self.redraw(), names="value")
+        self.page = widgets.HTML()
+        self.redraw()
+        super().__init__([*controls.values(), self.page])
+        self.add_class("dcac-explorer")
+
+    def redraw(self) -> None:
+        """Draw the page of the controls' present values."""
+        self.page.value = self.draw(**{name: control.value for name, control in self.controls.items()})
+
+
+# ---------------------------------------------------------------- HTML
+
+
+@lru_cache(maxsize=512)
+def _encoded(pixels: bytes, shape: tuple[int, int, int]) -> str:
+    file = io.BytesIO()
+    Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape)).save(file, format="PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _picture(image, caption: str, alt: str, frame: str = "3px solid transparent", width: int = 72) -> str:
+    """An `img` of a uint8 image [3, H, W] with a caption below."""
+    image = np.ascontiguousarray(np.asarray(image).transpose(1, 2, 0))
+    source = _encoded(image.tobytes(), image.shape)
+    return (
+        f'<figure style="margin:4px;text-align:center;font-size:14px;line-height:1.3">'
+        f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" '
+        f'style="width:{width}px;height:auto;border:{frame};image-rendering:pixelated">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _page(sentence: str, *blocks: str) -> str:
+    row = "display:flex;flex-wrap:wrap;align-items:flex-start"
+    return f'<p style="font-size:14px;line-height:1.4">{sentence}</p>' + "".join(
+        f'<div style="{row}">{b}</div>' for b in blocks
+    )
+
+
+def _tall(squares: Tensor) -> np.ndarray:
+    # squares [B, 3, S, S] in [0, 1] -> uint8 in the 2:1 shape of a person
+    return (squares.clamp(0, 1).cpu().repeat_interleave(2, dim=2) * 255).round().to(torch.uint8).numpy()
+
+
+# ---------------------------------------------------------------- noise
+
+
+@torch.no_grad()
+def explore_noise(
+    sd, latents: Tensor, contexts: Tensor, captions: list[str], seed: int = 0, steps: int = 21
+) -> Explorer:
+    """Forward process and denoising (Eq. 3 and 4) at `steps` timesteps: x_t, the predicted noise, the predicted
+    x_0, the signal-to-noise ratio and the error.
+
+    sd: a `diffusion.StableDiffusion`. latents: clean latents x_0 [B, C, h, w], B pictures to choose from;
+    contexts: their conditions [B, L, D]; captions: their names. One noise per picture, drawn from `seed`."""
+    from ..diffusion import add_noise, predict_noise
+
+    device = next(sd.unet.parameters()).device
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    latents, contexts = latents.to(device), contexts.to(device)
+    abar = sd.scheduler.alphas_cumprod.to(device)
+    times = np.linspace(0, len(abar) - 1, steps).round().astype(int).tolist()
+
+    def paint(x: Tensor) -> np.ndarray:
+        return _tall(sd.vae.decode(x / sd.vae.config.scaling_factor).sample / 2 + 0.5)
+
+    seen = {}  # timestep -> uint8 pictures [4, B, 3, 2S, S] and the error [B]
+    block = sd.image_size // latents.shape[-1]
+    for t in times:
+        at = torch.full((len(latents),), t, device=device)
+        noisy = add_noise(sd.scheduler, latents, noise, at)
+        guess = predict_noise(sd.unet, noisy, at, contexts)
+        clean = (noisy - (1 - abar[t]).sqrt() * guess) / abar[t].sqrt()
+        # three of the four channels as red, green and blue; 0 is grey, +-2.5 the ends
+        coloured = [
+            _tall((e[:, :3] / 5 + 0.5).repeat_interleave(block, 2).repeat_interleave(block, 3)) for e in (noise, guess)
+        ]
+        seen[t] = [paint(noisy), *coloured, paint(clean)], ((guess - noise) ** 2).mean((1, 2, 3)).tolist()
+    snr = {t: float(abar[t] / (1 - abar[t])) for t in times}
+    rows = ("noisy x_t", "true noise", "predicted noise", "predicted x_0")
+
+    def draw(picture: int, t: int) -> str:
+        shown, errors = seen[t]
+        blocks = [_picture(p[picture], name, f"{name} at timestep {t}", width=110) for name, p in zip(rows, shown)]
+        words = f"t = {t}: signal-to-noise ratio <b>{snr[t]:.3g}</b>, {float(abar[t]):.1%} of the variance is picture. "
+        return _page(
+            words + f"Error of the predicted noise (Eq. 3): <b>{errors[picture]:.3g}</b>; 1 would be knowing nothing.",
+            "".join(blocks),
+        )
+
+    def figure():
+        chosen = [times[k] for k in np.linspace(1, len(times) - 1, 6).astype(int)]
+        titles = [f"t = {t}\nSNR {snr[t]:.2g}" for t in chosen] + [""] * (3 * len(chosen))
+        pictures = np.stack([seen[t][0][k][0] for k in range(4) for t in chosen])
+        drawn = show_images(pictures, titles, columns=len(chosen), scale=0.85)
+        for axis, label in zip(drawn.axes[:: len(chosen)], rows):
+            axis.set_ylabel(label.replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=9)
+        return drawn
+
+    return Explorer(
+        "Noise", draw, figure,
+        picture=widgets.Dropdown(options=[(c, k) for k, c in enumerate(captions)], description="picture"),
+        t=widgets.SelectionSlider(options=times, value=times[len(times) // 2], description="timestep t"),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- condition
+
+
+@torch.no_grad()
+def explore_condition(
+    images, labels: Tensor, z: Tensor, logits: Tensor, portraits, tau_c: float, dim: int, seed: int = 0
+) -> Explorer:
+    """From logits to the condition c (Eq. 12) under every scheme and temperature: the most probable identities
+    with thumbnails, the entropy of p, and the prompts nearest to c.
+
+    images: uint8 [B, 3, H, W] to choose from, with labels [B], features z [B, d] and logits [B, N]; the whole
+    batch goes through a scheme, because two schemes normalise over it. portraits: uint8 [N, 3, H, W], a picture of
+    each identity. tau_c: where the slider starts. dim: D. The prompts are the N(0, 1) ones of `seed`."""
+    modules = {}
+    for scheme in SCHEMES:
+        torch.manual_seed(seed)
+        modules[scheme] = make_condition(scheme, logits.shape[1], z.shape[1], dim, tau_c)
+    prompts = modules["correlation-aware"].prompts.detach()
+
+    @torch.no_grad()
+    def state(picture: int, scheme: str, tau: float) -> tuple:
+        """p of one picture, the identities in falling order, entropy in nats, distances of c to the prompts."""
+        modules[scheme].tau_c = tau
+        p = (logits[picture].float() / tau).softmax(0)
+        c = modules[scheme](logits, z, labels)[picture]
+        return p, p.argsort(descending=True), float(-(p * p.clamp_min(1e-30).log()).sum()), (prompts - c).norm(dim=1)
+
+    def used(scheme: str, j: int, own: int) -> bool:
+        """Does identity j's prompt enter c?"""
+        return scheme != "instance-wise" and (not scheme.startswith("class-wise") or j == own)
+
+    def draw(picture: int, scheme: str, tau: float) -> str:
+        p, order, entropy, distance = state(picture, scheme, tau)
+        own = int(labels[picture])
+        people = []
+        for j in order[:8].tolist():
+            fill, frame = (
+                PALETTE[scheme] if used(scheme, j, own) else "transparent",
+                PALETTE["right"] if j == own else "transparent",
+            )
+            bar = f'<div style="height:8px;width:{max(1, 72 * float(p[j])):.0f}px;background:{fill};border:1px solid currentColor"></div>'
+            name = f"{'✓ ' if j == own else ''}#{j}<br>p {float(p[j]):.3f}"
+            people.append(
+                _picture(portraits[j], bar + name, f"identity {j}, probability {float(p[j]):.3f}", f"3px solid {frame}")
+            )
+        near = ", ".join(f"#{j} ({float(distance[j]):.2f})" for j in distance.argsort()[:4].tolist())
+        words = f"Entropy of p: <b>{entropy:.2f}</b> of at most {np.log(len(p)):.2f} nats. "
+        if scheme == "instance-wise":
+            words += "This scheme has no prompts: c is a projection of the feature, and p does not enter it."
+        else:
+            words += f"Prompts nearest to c (distance): <b>{near}</b>. Filled bars enter c, open ones do not."
+        own_picture = _picture(
+            images[picture], f"input<br>identity #{own}", f"the input picture, identity {own}", "3px solid black"
+        )
+        return _page(words, own_picture + "".join(people))
+
+    def figure():
+        import matplotlib.pyplot as plt
+
+        drawn, axes = plt.subplots(1, 4, figsize=(9.5, 3.2), width_ratios=(1.1, 2, 2, 2), layout="constrained")
+        own = int(labels[0])
+        axes[0].imshow(np.asarray(images[0]).transpose(1, 2, 0))
+        axes[0].set(xticks=[], yticks=[], title=f"identity #{own}")
+        axes[0].grid(False)
+        for axis, tau in zip(axes[1:], (tau_c / 4, tau_c, 4 * tau_c)):
+            p, order, entropy, distance = state(0, "correlation-aware", tau)
+            top = order[:6].tolist()
+            bars = axis.barh(
+                [("✓ " if j == own else "") + f"#{j}" for j in top], p[top], color=PALETTE["correlation-aware"]
+            )
+            axis.bar_label(bars, fmt="%.2f", fontsize=9, padding=2)
+            axis.invert_yaxis()
+            axis.set(
+                xlim=(0, 1.2),
+                xlabel=f"p; nearest prompt #{int(distance.argmin())}",
+                title=f"tau_c = {tau:.3g}\nentropy {entropy:.2f} nats",
+            )
+        return drawn
+
+    return Explorer(
+        "Condition", draw, figure,
+        picture=widgets.Dropdown(options=[(f"{k + 1}: identity #{int(y)}", k) for k, y in enumerate(labels)], description="picture"),
+        scheme=widgets.Dropdown(options=[*SCHEMES], description="scheme"),
+        tau=widgets.FloatLogSlider(value=tau_c, min=-2, max=1, step=0.05, readout_format=".3g", description="temperature tau_c"),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- retrieval
+
+
+def explore_retrieval(
+    models: Mapping, domains: Mapping, classifiers: Collection[str], top: int = 8, start: int = 0
+) -> Explorer:
+    """Rank lists of every query of every domain under every model, with camera, AP, and on request where a
+    trained classifier looks (Grad-CAM of the training identity that the query resembles most).
+
+    models: `ReIDModel`s by name; domains: `data.Domain`s by name; classifiers: names of the models whose classifier
+    was trained (a map needs one); top: length of a list; start: the first query shown. Features of all pictures
+    are computed here, once."""
+    features = {
+        (name, target): (model.features(domain.query.images), model.features(domain.gallery.images))
+        for name, model in models.items()
+        for target, domain in domains.items()
+    }
+
+    def draw(target: str, model: str, query: int, cam: bool) -> str:
+        asked, searched = domains[target].query, domains[target].gallery
+        own, others = features[model, target]
+        found = rank_list(own[query], others, identity_of(asked, query, searched), top)
+        images = [asked.images[query], *(searched.images[r] for r in found.rows)]
+        if cam and model in classifiers:
+            images = _maps(models[model], np.stack(images))
+        blocks = [
+            _picture(
+                images[0],
+                f"query<br>camera {asked.cameras[query]}",
+                f"the query, camera {asked.cameras[query]}",
+                "4px solid black",
+            )
+        ]
+        for n, (row, right) in enumerate(zip(found.rows, found.right), 1):
+            mark, word, frame = (
+                ("✓", "right", f"4px solid {PALETTE['right']}")
+                if right
+                else ("✗", "wrong", f"4px dashed {PALETTE['wrong']}")
+            )
+            camera = searched.cameras[row]
+            blocks.append(
+                _picture(
+                    images[n], f"{mark} {n}<br>camera {camera}", f"rank {n}, {word} person, camera {camera}", frame
+                )
+            )
+        words = f"{html.escape(model)} on {target}: average precision <b>{found.ap:.2f}</b>, {int(found.right.sum())} of the first {len(found.rows)} right."
+        if cam and model not in classifiers:
+            words += " No map: this model's classifier was never trained."
+        return _page(words, "".join(blocks))
+
+    first = next(iter(domains))
+    query = widgets.IntSlider(value=start, min=0, max=len(domains[first].query) - 1, description="query")
+    target = widgets.Dropdown(options=[*domains], description="target domain")
+    # before the page is drawn: the slider must not point behind the last query of the new domain
+    target.observe(lambda change: setattr(query, "max", len(domains[change["new"]].query) - 1), names="value")
+    return Explorer(
+        "Retrieval", draw, lambda: rank_figure(models, domains[first].query, domains[first].gallery, [start], top)[0],
+        target=target,
+        model=widgets.Dropdown(options=[*models], description="model"),
+        query=query,
+        cam=widgets.Checkbox(value=False, description="show where the model looks (Grad-CAM)"),
+    )  # fmt: skip
+
+
+def _maps(model, images: np.ndarray) -> list[np.ndarray]:
+    """Grad-CAM laid over uint8 images [B, 3, H, W], for the training identity of the highest logit of images[0]."""
+    from ..augment import normalise
+    from ..cam import cam_maps, overlay
+
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        identity = int(model.eval()(normalise(torch.from_numpy(images[:1])).to(device))[1].argmax())
+    maps = cam_maps(model, images, identity)
+    painted = [overlay(image.transpose(1, 2, 0), cam) for image, cam in zip(images, maps)]
+    return [(255 * picture).round().astype(np.uint8).transpose(2, 0, 1) for picture in painted]

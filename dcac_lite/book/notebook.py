@@ -1,0 +1,215 @@
+"""What every notebook needs: checked parameters, one look, saved figures, source listings."""
+
+import ast
+import html
+import inspect
+import io
+import os
+import textwrap
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+
+from ..paths import figures_folder, replacing
+from ..tiers import REHEARSAL, TIERS, Tier
+
+#: Colours that colour-blind readers can tell apart; one meaning each within its group, through the whole book.
+PALETTE = {
+    # conditioning schemes: Okabe and Ito
+    "baseline": "#7f7f7f",
+    "correlation-aware": "#0072B2",
+    "class-wise": "#E69F00",
+    "class-wise-rescaled": "#F0E442",
+    "instance-wise": "#D55E00",
+    "non-linearity": "#56B4E9",
+    "batch-norm": "#009E73",
+    "condition-net": "#CC79A7",
+    # domains: Tol's muted colours
+    "web": "#000000",
+    "MA": "#332288",
+    "D": "#44AA99",
+    "MS": "#CC6677",
+    "C3": "#999933",
+    "V": "#AA4499",
+    # adaptation modes: Tol's bright colours
+    "frozen": "#BBBBBB",
+    "lora": "#4477AA",
+    "output-blocks": "#66CCEE",
+    "middle-output-blocks": "#228833",
+    "full": "#EE6677",
+    "scratch": "#AA3377",
+    # losses: Tol's high-contrast colours
+    "id": "#004488",
+    "pcl": "#DDAA33",
+    "dif": "#BB5566",
+    # answers; always with a tick or a cross, or with a solid or a dashed line
+    "right": "#009E73",
+    "wrong": "#D55E00",
+}
+
+
+class ParameterError(ValueError):
+    """A notebook was given a parameter it does not have, or a value it cannot use."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What `start` hands a notebook: its tier and where its figures go."""
+
+    tier: Tier
+    folder: Path
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether the weights are random, so that no measured quality means anything."""
+        return self.tier is REHEARSAL
+
+    def save(self, figure, name: str, data=None, *, alt: str) -> None:
+        """Show a matplotlib figure, and write it as NAME.svg and NAME.png, and the pandas `data` it was drawn
+        from as NAME.csv, into `folder`.
+
+        alt: what somebody who cannot see the figure should know; see `show_figure`."""
+        # no date in the file: the same figure is the same bytes
+        about = {"svg": {"Date": None, "Title": alt}, "png": {"Description": alt}}
+        for kind, metadata in about.items():
+            with replacing(self.folder / f"{name}.{kind}") as temporary:
+                figure.savefig(temporary, format=kind, dpi=144, bbox_inches="tight", metadata=metadata)
+        if data is not None:
+            with replacing(self.folder / f"{name}.csv") as temporary:
+                data.to_csv(temporary, index=False)
+        show_figure(figure, alt)
+
+
+def show_figure(figure, alt: str) -> None:
+    """Show a matplotlib figure with its text alternative, and close it.
+
+    alt: what is seen and what follows from it, in one or two sentences. It becomes the picture's `alt` in
+    the notebook file. JupyterLab and nbconvert do not read that (4.6, 7.17), so it also follows the picture as a
+    paragraph that only screen readers meet. Raises ValueError when it has fewer than 40 characters."""
+    import matplotlib.pyplot as plt
+    from IPython.display import HTML, Image, display
+
+    if len(alt) < 40:
+        raise ValueError(
+            f"alt is {alt!r}: expected a sentence of at least 40 characters that says what the figure shows."
+        )
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", bbox_inches="tight", metadata={"Description": alt})
+    plt.close(figure)
+    display(Image(picture.getvalue(), alt=alt))
+    hidden = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
+    display(HTML(f'<p style="{hidden}">Figure: {html.escape(alt)}</p>'))
+
+
+def start(namespace: dict, **expected) -> Setup:
+    """Check a notebook's parameters and prepare its session; call it right after the parameters.
+
+    `namespace` is `globals()`. `expected` gives for every parameter a type (`int`, `float | None`) or
+    a tuple of allowed values. papermill silently accepts unknown names and any type; this does not.
+    Also sets the figure style and keeps the libraries' chatter out of the notebook.
+
+    Raises ParameterError in one sentence that lists the right names, types or values."""
+    unknown = _injected_names(namespace) - set(expected)
+    if unknown:
+        raise ParameterError(
+            f"Unknown parameter {', '.join(sorted(unknown))}: this notebook has {', '.join(expected)}."
+        )
+    if "full" in expected["tier"]:
+        expected["tier"] = (*expected["tier"], "rehearsal")  # which goes the way of the full tier
+    for name, rule in expected.items():
+        _check(name, namespace[name], rule)
+    tier = TIERS[namespace["tier"]]
+    if tier is REHEARSAL:
+        from ..tools.rehearsal import prepare
+
+        prepare()
+    _prepare_session()
+    return Setup(tier, figures_folder(tier.name))
+
+
+def _injected_names(namespace: dict) -> set[str]:
+    # papermill puts what it was given into a cell of its own that starts with this comment
+    cells = [cell for cell in namespace.get("In", []) if cell.startswith("# Parameters")]
+    statements = [s for cell in cells for s in ast.parse(cell).body if isinstance(s, ast.Assign)]
+    return {target.id for s in statements for target in s.targets if isinstance(target, ast.Name)}
+
+
+def _check(name: str, value, rule) -> None:
+    if isinstance(rule, tuple):
+        if value not in rule:
+            raise ParameterError(f"Parameter {name} is {value!r}: expected one of {', '.join(map(repr, rule))}.")
+        return
+    types = rule.__args__ if isinstance(rule, UnionType) else (rule,)
+    accepted = (*types, int) if float in types else types
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in types):
+        words = " or ".join("None" if t is type(None) else t.__name__ for t in types)
+        raise ParameterError(f"Parameter {name} is {value!r} ({type(value).__name__}): expected {words}.")
+
+
+def _prepare_session() -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import logging
+
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    from ..device import keep_float32
+
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    logging.getLogger("open_clip").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_float32()  # chapters assert equalities
+    sns.set_theme(context="notebook", style="whitegrid")
+    plt.rcParams |= {"figure.dpi": 96, "axes.titlesize": 11, "axes.titleweight": "bold", "svg.hashsalt": "dcac-lite"}
+
+
+def show_source(thing) -> None:
+    """Show the code of a function or class of the module, its docstring left out."""
+    from IPython.display import Markdown, display
+
+    source = textwrap.dedent(inspect.getsource(thing))
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) and len(node.body) > 1:
+            docstring = node.body[0]
+            lines[docstring.lineno - 1 : docstring.end_lineno] = [None] * (docstring.end_lineno - docstring.lineno + 1)
+    # as Markdown: JupyterLab, nbconvert, voila and GitHub all set it as code
+    display(Markdown("\n".join(["```python", *(line for line in lines if line is not None), "```"])))
+
+
+def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, frames=None, dashed=()):
+    """A figure of uint8 images [N, 3, H, W] in a grid, `scale` inches wide each, with optional titles
+    and frame colours (one per image); the frames of the images in `dashed` are dashed."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    images = np.asarray(images)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    lines = [
+        max(t.count("\n") + 1 if t else 0 for t in titles[k : k + columns]) if titles else 0
+        for k in range(0, len(images), columns)
+    ]
+    height = rows * (scale * images.shape[2] / images.shape[3] + 0.13) + 0.17 * sum(lines)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * (scale + 0.09), height), squeeze=False, layout="compressed"
+    )
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.05, wspace=0, hspace=0)
+    for k, axis in enumerate(axes.flat):
+        axis.set(xticks=[], yticks=[])
+        if k >= len(images):
+            axis.axis("off")
+            continue
+        axis.grid(False)
+        axis.imshow(images[k].transpose(1, 2, 0), interpolation="nearest")
+        if titles:
+            axis.set_title(titles[k], fontsize=9, fontweight="normal", pad=3)
+        for spine in axis.spines.values():
+            spine.set(visible=frames is not None, color=frames[k] if frames is not None else "none", linewidth=3)
+            spine.set(linestyle=(0, (3, 2)) if k in dashed else "-", capstyle="butt" if k in dashed else "projecting")
+    return figure

@@ -1,0 +1,1 @@
+"""Real data sets: where they are, how they lie, how they are decoded."""

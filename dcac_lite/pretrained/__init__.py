@@ -1,0 +1,1 @@
+"""Loading weights that others have made: CLIP, Stable Diffusion, its text encoder."""

@@ -1,0 +1,37 @@
+"""Pre-trained weights of others: from the weights folder, the hub's local cache, or the network."""
+
+from pathlib import Path
+
+from ..paths import weights_root
+from .files import some
+
+
+def hub_folder(repo: str, files: list[str], revision: str | None = None) -> Path:
+    """A folder that holds `files` of the hub's repository `repo` (OWNER/NAME): `weights_root()/NAME` if
+    there is one, else the hub's local cache, else fetched at `revision`.
+
+    Raises FileNotFoundError with the command that fetches what is missing; without a network at once."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    own = weights_root() / repo.rpartition("/")[2]
+    command = f"`hf download {repo} {' '.join(files)}{f' --revision {revision}' if revision else ''} --local-dir {own}`"
+    if own.is_dir():
+        if absent := [name for name in files if not (own / name).is_file()]:
+            raise FileNotFoundError(f"{own} lacks {some(absent)}: run {command}.")
+        return own
+    try:
+        cached = Path(snapshot_download(repo, revision=revision, allow_patterns=files, local_files_only=True))
+        if all((cached / name).is_file() for name in files):
+            return cached
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        # one short request first: without a network a download would retry for half a minute
+        HfApi().model_info(repo, revision=revision, timeout=10)
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=files))
+    except Exception as error:  # the errors of the hub and of its HTTP client have no common base
+        raise FileNotFoundError(
+            f"{repo} is neither in {own} nor in the hub's cache, and the hub cannot be reached ({type(error).__name__}): on a "
+            f"machine with internet run {command}, copy the folder here, or set DCAC_WEIGHTS to the folder that holds it."
+        ) from error

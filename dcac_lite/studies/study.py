@@ -1,0 +1,195 @@
+"""Studies: many runs side by side, gathered into one tidy table with provenance.
+
+`python -m dcac_lite.studies.study NAME` trains what is missing of a study and writes `results/NAME.csv` in the runs
+folder, one row per run and target; `--in-place` writes the published table in `figures/results/` instead. The
+tuning studies look at the validation domain V and at nothing else.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+
+from ..experiment import DOMAIN_NAMES, Experiment, provenance, run
+from ..paths import figures_root, replacing, results_folder
+from ..tiers import LITE, paper_tau_c
+
+Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
+
+#: Candidates (lambda, tau_c) of the tuning study, per scheme. Since lambda does not carry over between
+#: schemes or scales, they were set so that lambda |dL_dif/dz| is roughly 0.005 to 0.15 of |dL_ReID/dz|
+#: (the study's column `gradient_ratio`; notebook 04 measures it too). The rescaled class-wise condition sends no gradient; nothing to tune.
+CANDIDATES: dict[str, tuple[tuple[float, float], ...]] = {
+    "correlation-aware": ((10.0, 0.3), (30.0, 0.3), (30.0, 0.6), (100.0, 0.6)),
+    "class-wise": ((10.0, 0.6), (30.0, 0.6)),
+    "instance-wise": ((1.0, 0.6), (3.0, 0.6)),
+    "non-linearity": ((10.0, 0.6), (30.0, 0.6)),
+    "batch-norm": ((2.0, 0.6), (6.0, 0.6)),
+    "condition-net": ((1.0, 0.6), (3.0, 0.6)),
+}
+
+
+def baseline_tuning() -> list[Job]:
+    """Learning rate and Eq. 6's temperature of the baseline, on V."""
+    settings = [(lr, 0.1) for lr in (2.5e-4, 5e-4, 1e-3, 2e-3, 3e-3)] + [(lr, 0.05) for lr in (1e-3, 2e-3, 3e-3)]
+    return [
+        (Experiment(sources="MA", conditioning="none", seed=seed, lr=lr, tau=tau), ("V",))
+        for seed, (lr, tau) in product(range(3), settings)
+    ]
+
+
+def epochs_tuning() -> list[Job]:
+    """Number of epochs of the baseline at the chosen learning rate and temperature, on V. Warm-up and milestones
+    move with it. (A DCAC run of six epochs is what fits a minute on two cores.)"""
+    return [
+        (Experiment(sources="MA", conditioning="none", seed=seed, epochs=epochs), ("V",))
+        for seed, epochs in product(range(3), (4, 6, 8))
+    ]
+
+
+def scheme_tuning() -> list[Job]:
+    """lambda and tau_c per conditioning scheme, on V, beside the baseline of the same seeds."""
+    jobs: list[Job] = [(Experiment(sources="MA", conditioning="none", seed=s), ("V",)) for s in range(3)]
+    for scheme, candidates in CANDIDATES.items():
+        # the paper's own scheme is what the comparison rests on: one seed more
+        seeds = range(3) if scheme == "correlation-aware" else range(2)
+        for seed, (lambda_, tau_c) in product(seeds, candidates):
+            jobs.append(
+                (Experiment(sources="MA", conditioning=scheme, seed=seed, lambda_=lambda_, tau_c=tau_c), ("V",))
+            )
+    return jobs
+
+
+def comparison() -> list[Job]:
+    """Baseline, DCAC at the paper's lambda and tau_c, and DCAC at the tuned ones; five paired seeds, two
+    sources, measured on the source and the three unseen domains. The seeds are not those of the tuning."""
+    jobs: list[Job] = []
+    for seed, source in product(range(10, 15), ("MA", "MS")):
+        targets = tuple(d for d in DOMAIN_NAMES if d != "V")
+        paper = {"lambda_": 1.0, "tau_c": paper_tau_c((source,))}
+        for options in ({"conditioning": "none"}, paper, {}):
+            jobs.append((Experiment(sources=source, seed=seed, **options), targets))
+    return jobs
+
+
+STUDIES = {
+    "baseline-tuning": baseline_tuning, "epochs-tuning": epochs_tuning, "scheme-tuning": scheme_tuning, "comparison": comparison,
+}  # fmt: skip
+
+
+def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
+    """Train or find one run and describe it, one row per target. `gradient_ratio` is the median over
+    the epochs of lambda * |dL_dif/dz| / |dL_ReID/dz| (0 for a baseline)."""
+    result = run(experiment, progress=False)
+    resolved, history = result.experiment, result.history
+    ratio = 0.0
+    if "gradient_dif" in history:
+        ratio = float((resolved.lambda_ * history["gradient_dif"] / history["gradient_reid"]).median())
+    joined = {"sources": "+".join(resolved.sources), "milestones": "+".join(map(str, resolved.milestones))}
+    facts = asdict(resolved) | joined | {"gradient_ratio": round(ratio, 5)}
+    known = result.provenance
+    facts |= {
+        "seconds": round(known["seconds"], 1),
+        "commit": known["commit"],
+        "torch": known["versions"]["torch"],
+        "data": known["data"],
+    }
+    return [facts | row for row in result.evaluate(*targets).round(4).to_dict("records")]
+
+
+def in_processes(module: str, jobs: Sequence[tuple], workers: int = 2, progress: bool = True):
+    """The rows that `python -m MODULE --job [experiment, what]` prints as JSON for each of `jobs`, (experiment,
+    what), in one tidy DataFrame. `workers` processes at a time with one thread each (two single-thread
+    processes do more than one with two threads at the lite size). Raises RuntimeError if one fails."""
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+
+    def one(job: tuple) -> list[dict]:
+        command = [sys.executable, "-m", module, "--job", json.dumps([asdict(job[0]), job[1]])]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if done.returncode:
+            raise RuntimeError(f"{job[0].label} failed:\n{done.stderr.strip()[-2000:]}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = list(tqdm(pool.map(one, jobs), total=len(jobs), unit="run", disable=not progress))
+    return pd.DataFrame([row for rows in results for row in rows])
+
+
+def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
+    """Run the jobs of a study, see `in_processes`. Interrupted, it goes on where it was."""
+    return in_processes("dcac_lite.studies.study", jobs, workers, progress)
+
+
+def paired_interval(values: Sequence[float], reference: Sequence[float], confidence: float = 0.95) -> dict[str, float]:
+    """Mean of the differences `values - reference`, paired by position, and its t interval:
+    {"mean", "low", "high", "n"}. Needs at least two pairs."""
+    import numpy as np
+    from scipy import stats
+
+    difference = np.asarray(values, float) - np.asarray(reference, float)
+    if len(difference) < 2:
+        raise ValueError(f"{len(difference)} pair gives no interval; at least 2 seeds are needed.")
+    low, high = stats.ttest_1samp(difference, 0).confidence_interval(confidence)
+    return {"mean": float(difference.mean()), "low": float(low), "high": float(high), "n": len(difference)}
+
+
+def compare(table, metric: str = "mAP"):
+    """Paired differences of every DCAC variant of a comparison table to the baseline of the same source
+    and seed, with 95 % intervals: a DataFrame with one row per source, lambda and target, and one per
+    source and lambda for the mean over its unseen targets."""
+    import pandas as pd
+
+    rows = []
+    for source, group in table.groupby("sources", sort=False):
+        values = group.pivot_table(index=["conditioning", "lambda_", "seed"], columns="target", values=metric)
+        unseen = [t for t in values.columns if t not in source.split("+")]
+        values = values.assign(**{"mean of unseen": values[unseen].mean(axis=1)})
+        baseline = values.loc["none"].droplevel("lambda_")
+        for (scheme, lambda_), variant in values.drop("none").groupby(level=["conditioning", "lambda_"]):
+            variant = variant.droplevel(["conditioning", "lambda_"])
+            for target in values.columns:
+                seeds = variant.index.intersection(baseline.index)
+                interval = paired_interval(variant.loc[seeds, target], baseline.loc[seeds, target])
+                level = {"baseline": baseline.loc[seeds, target].mean(), "variant": variant.loc[seeds, target].mean()}
+                seen = "source" if target in source.split("+") else "unseen"
+                facts = {"source": source, "conditioning": scheme, "lambda_": lambda_, "target": target, "domain": seen}
+                rows.append(facts | level | interval)
+    return pd.DataFrame(rows)
+
+
+def results_file(study: str) -> Path:
+    """The published table of a study: `figures/results/STUDY.csv`."""
+    return figures_root() / "results" / f"{study}.csv"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the runs of a study and gather them in a table.")
+    parser.add_argument("study", nargs="?", choices=[*STUDIES], help="which study")
+    parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
+    parser.add_argument("--in-place", action="store_true", help="write the published table, figures/results/STUDY.csv")
+    parser.add_argument("--job", help=argparse.SUPPRESS)  # one run in a process of its own
+    arguments = parser.parse_args()
+    if arguments.job:
+        values, targets = json.loads(arguments.job)
+        print(json.dumps(rows_of(Experiment(**values), targets)))
+        return
+    if arguments.study is None:
+        parser.error(f"name a study: {', '.join(STUDIES)}")
+    table = run_study(STUDIES[arguments.study](), arguments.workers)
+    path = results_folder(arguments.in_place) / f"{arguments.study}.csv"
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+    print(f"{len(table)} rows in {path} ({provenance()['device']}, tier {LITE.name}).")
+
+
+if __name__ == "__main__":
+    main()
