@@ -162,7 +162,7 @@ def check_sizes(config: Mapping, names: Iterable[str], where) -> None:
         value = config.get(name)
         if value is None:
             continue
-        each = value if isinstance(value, list) and value else [value]
+        each = value if isinstance(value, (list, tuple)) and value else [value]
         if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in each):
             raise ValueError(f"{name} in {where} is {value!r}; expected a whole number of at least 1.")
 
