@@ -122,7 +122,6 @@ def _ranks(distances: Tensor, own: Tensor, rows: Tensor) -> tuple[np.ndarray, np
         # one thread: several would wait for each other after each of these short operations, long on a busy machine
         near = np.empty(distances.shape[1], bool)
         pairs = zip(distances.numpy()[rows.numpy()], own.numpy())  # a query's distances and its matches'
-<<<<<<< HEAD
         seen = np.array(
             [[np.count_nonzero(np.less_equal(all_, one, out=near)) for one in ones] for all_, ones in pairs]
         )
@@ -134,14 +133,6 @@ def _ranks(distances: Tensor, own: Tensor, rows: Tensor) -> tuple[np.ndarray, np
             .cpu()
             .numpy()
         )
-=======
-        seen = np.array([[np.count_nonzero(np.less_equal(row, one, out=near)) for one in ones] for row, ones in pairs])
-    else:
-        distances = distances[rows]
-        at_most = torch.empty_like(distances)
-        counts = [torch.le(distances, one[:, None], out=at_most).sum(1) for one in own.unbind(1)]
-        seen = torch.stack(counts, 1).cpu().numpy()
->>>>>>> 4887a099c3e97f816e4eb3d47122c7250f92e23b
     return torch.searchsorted(own, own, right=True).cpu().numpy(), seen
 
 

@@ -51,16 +51,11 @@ def test_unet(mode):
         unet, mode = add_stray_biases(unet), "lora"
     unet = lean_unet(adapt(unet, mode))
     awaken(ReIDModel(load_clip_visual(LITE.clip, LITE.image_size), 5), unet)
-<<<<<<< HEAD
     x, timesteps, context = (
         torch.randn(4, 4, 8, 8),
         torch.randint(1000, (4,)),
         torch.randn(4, 3, 64, requires_grad=True),
     )
-=======
-    x, timesteps = torch.randn(4, 4, 8, 8), torch.randint(1000, (4,))
-    context = torch.randn(4, 3, 64, requires_grad=True)
->>>>>>> 4887a099c3e97f816e4eb3d47122c7250f92e23b
     compare(unet, lambda unet: unet(x, timesteps, encoder_hidden_states=context).sample, 1e-4)
 
 
