@@ -8,12 +8,29 @@ Names are imported when used, so that `import dcac_lite` costs nothing.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__getattr__` finds
+    from .adaptation import MODES, adapt
+    from .conditioning import SCHEMES, make_condition
+    from .data.domains import read_dataset, training_set
+    from .data.load import load_domain
+    from .dcac import DCAC, gradient_norms
+    from .diffusion import denoising_loss, load_stable_diffusion
+    from .encoder import ReIDModel
+    from .evaluation import evaluate, rank_metrics
+    from .experiment import Experiment
+    from .memory import PrototypeMemory
+    from .release.export import FeatureExtractor
+    from .runs import Run, run
+    from .studies.study import paired_interval
+    from .tiers import TIERS
 
 _HOMES = {
     "Experiment": "experiment",
-    "Run": "experiment",
-    "run": "experiment",
-    "load_domain": "experiment",
+    "Run": "runs",
+    "run": "runs",
+    "load_domain": "data.load",
     "TIERS": "tiers",
     "DCAC": "dcac",
     "ReIDModel": "encoder",

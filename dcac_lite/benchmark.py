@@ -97,8 +97,8 @@ def write(rows: list[dict], size: str, batch: int, device, output: Path | None =
     and the table."""
     import pandas as pd
 
-    from .experiment import provenance
     from .paths import replacing, results_folder
+    from .runs import provenance
 
     name = device_name(device)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from official_checkpoint import ADAPTED, STRAY, UNET, VAE, official_state, small_parts, unet_to_ldm
 
-from dcac_lite.experiment import Run
 from dcac_lite.release.convert import IDENTITIES, _sources, convert, load_converted, main
+from dcac_lite.runs import Run
 
 RANK = 3
 

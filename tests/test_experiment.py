@@ -11,7 +11,7 @@ import torch
 
 from dcac_lite import TIERS, Experiment, load_domain, training
 from dcac_lite.checkpoints import Checkpoints
-from dcac_lite.experiment import Run, _key
+from dcac_lite.runs import Run, _key
 from dcac_lite.tools.train import parser
 from dcac_lite.trainer import Trainer, lr_factor
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from dcac_lite import TIERS, Experiment, code_key, evaluate, run
-from dcac_lite import experiment as experiment_module
+from dcac_lite import TIERS, Experiment, code_key, evaluate, load_domain, run
+from dcac_lite import runs as runs_module
 from dcac_lite.book.notebook import start
 from dcac_lite.code_key import EVALUATION, TRAINING, imports_of
-from dcac_lite.experiment import _key
 from dcac_lite.paths import CLONE, PACKAGE
+from dcac_lite.runs import _key
 from dcac_lite.studies.study import results_file
 from dcac_lite.tools.reproduce import NOTEBOOKS
 
@@ -93,7 +93,7 @@ def test_readme_s_papermill_line_leaves_the_clone_clean(tmp_path):
 ROOTS = """
 import sys
 from dcac_lite import paths, tiers
-from dcac_lite.experiment import provenance
+from dcac_lite.runs import provenance
 import os
 print(paths.PACKAGE.parent)
 for root in (paths.data_root, paths.runs_root, paths.weights_root, paths.figures_root):
@@ -160,10 +160,10 @@ def test_runs_and_metrics_of_other_code_are_not_taken(tmp_path, monkeypatch):
     experiment = Experiment(tier="smoke", conditioning="none", seed=5)
     first = run(experiment, progress=False)
     expected, key = first.evaluate("D"), _key(experiment.resolved(), "data")
-    measured, measure = [], experiment_module.evaluate
-    monkeypatch.setattr(experiment_module, "evaluate", lambda *a, **k: measured.append(1) or measure(*a, **k))
+    measured, measure = [], runs_module.evaluate
+    monkeypatch.setattr(runs_module, "evaluate", lambda *a, **k: measured.append(1) or measure(*a, **k))
     assert run(experiment, progress=False).evaluate("D").equals(expected) and not measured  # as stored
-    monkeypatch.setattr(experiment_module, "code_key", lambda modules: "another version")
+    monkeypatch.setattr(runs_module, "code_key", lambda modules: "another version")
     assert first.evaluate("D").equals(expected) and first.evaluate("D").equals(expected) and len(measured) == 1
     assert _key(experiment.resolved(), "data") != key
 
@@ -199,7 +199,7 @@ def test_float32_is_float32_in_commands_and_notebooks_alike(smoke_data):
 
     e = Experiment(tier="smoke", conditioning="none", epochs=1).resolved()
     reid = build(e, smoke_data.identities)[0].reid
-    domain = experiment_module.load_domain("D", "smoke")
+    domain = load_domain("D", "smoke")
     flags = (torch.backends.cudnn, torch.backends.cuda.matmul)  # which monkeypatch cannot set back
     doors = {
         "training": lambda: Trainer(e, smoke_data, *build(e, smoke_data.identities)),

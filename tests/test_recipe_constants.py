@@ -10,11 +10,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dcac_lite import MODES, SCHEMES, Experiment, load_domain, make_condition, read_dataset
-from dcac_lite import experiment as experiment_module
+from dcac_lite import runs as runs_module
 from dcac_lite.adaptation import add_stray_biases
 from dcac_lite.data.registry import FOLDERS
-from dcac_lite.experiment import Run
 from dcac_lite.paths import LITE_WEIGHTS
+from dcac_lite.runs import Run
 from dcac_lite.tiers import FULL
 from dcac_lite.training import build
 
@@ -188,7 +188,7 @@ def test_an_evaluation_resizes_as_its_recipe_and_number_of_sources_say(
     measured = []
     monkeypatch.setattr(Run, "reid", lambda run: torch.nn.Identity())
     monkeypatch.setattr(
-        experiment_module, "evaluate", lambda reid, domain, **options: measured.append(domain) or {"mAP": 1.0}
+        runs_module, "evaluate", lambda reid, domain, **options: measured.append(domain) or {"mAP": 1.0}
     )
     run = Run(tmp_path / "run")
     assert run.evaluate("MA", market)["mAP"].tolist() == [1.0, 1.0]

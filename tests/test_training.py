@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 from dcac_lite import Experiment, checkpoints, load_domain, run, training
 from dcac_lite.data.registry import FOLDERS
-from dcac_lite.experiment import Run
 from dcac_lite.paths import runs_root
 from dcac_lite.recipes import RECIPES
+from dcac_lite.runs import Run
 from dcac_lite.studies.study import rows_of
 
 SMOKE = Experiment(tier="smoke", sources="MA", conditioning="correlation-aware", seed=5)

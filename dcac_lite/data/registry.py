@@ -11,6 +11,8 @@ FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding
 MARKET_LAYOUT = "Market-1501 folders"
 #: Image folders (training, test) of MSMT17's two releases; V2 is V1 with blurred faces.
 MSMT17_FOLDERS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
+#: The domains that every tier knows; V, for validation, is not the paper's and is drawn only.
+DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 
 
@@ -94,3 +96,16 @@ def is_path(name: str) -> bool:
     """Whether a source or target is a path to a folder rather than a short name: it holds a slash or
     starts with a dot or a tilde."""
     return "/" in name or os.sep in name or name.startswith((".", "~"))
+
+
+def domain_name(what: str, name: str | os.PathLike) -> str:
+    """A short name as it is, the path of any other data set made absolute. what: "source" or "target", for the
+    ValueError that refuses anything else."""
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
+        return os.path.abspath(os.path.expanduser(name))
+    names = dict.fromkeys((*DOMAIN_NAMES, *DATASETS))
+    if not isinstance(name, str) or name not in names:
+        raise ValueError(
+            f"{what} is {name!r}; expected one of {', '.join(names)}, or the path of a folder, such as ./mine."
+        )
+    return str(name)

@@ -61,7 +61,7 @@ class FeatureExtractor(
 
     @classmethod
     def from_run(cls, run) -> "FeatureExtractor":
-        """The encoder of an `experiment.Run`, trained here or converted, with the filter of its evaluation."""
+        """The encoder of an `runs.Run`, trained here or converted, with the filter of its evaluation."""
         return cls.from_reid(run.reid(), run.experiment.test_resize)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -217,7 +217,7 @@ def _fit(image: np.ndarray, size: tuple[int, int], resize: str) -> np.ndarray:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line: a finished run's encoder to a folder, and to ONNX beside it."""
-    from ..experiment import Run
+    from ..runs import Run
 
     parser = argparse.ArgumentParser(prog="python -m dcac_lite.release.export", description=__doc__.split("\n")[0])
     parser.add_argument("run", help="folder of a finished or converted run")

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from ..augment import normalise
 from ..cam import cam_maps, energy_ratio, pointing_game
+from ..data.load import load_domain
 from ..encoder import ReIDModel
-from ..experiment import Experiment, load_domain, provenance, run
+from ..experiment import Experiment
 from ..paths import replacing, results_folder
+from ..runs import provenance, run
 from ..training import build
 from ..world.truth import WAIST, attribute_similarity, look_similarity, same_garment, truth_of
 from .study import in_processes

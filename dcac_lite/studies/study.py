@@ -16,8 +16,10 @@ from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
-from ..experiment import DOMAIN_NAMES, Experiment, provenance, run
+from ..data.registry import DOMAIN_NAMES
+from ..experiment import Experiment
 from ..paths import figures_root, replacing, results_folder
+from ..runs import provenance, run
 from ..tiers import LITE, paper_tau_c
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on

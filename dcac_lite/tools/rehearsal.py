@@ -91,8 +91,9 @@ def _write_stable_diffusion(folder: Path, size: str) -> None:
 
 
 def main() -> None:
-    from ..experiment import Experiment, run
+    from ..experiment import Experiment
     from ..release.export import FeatureExtractor
+    from ..runs import run
     from .verify import verify
 
     parser = argparse.ArgumentParser(

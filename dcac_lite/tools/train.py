@@ -54,7 +54,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     from accelerate import PartialState
 
-    from ..experiment import load_domain, run
+    from ..data.load import load_domain
+    from ..runs import run
     from ..trainer import Machine
 
     options = parser()

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 
 from ..data.domains import Domain, training_set
-from ..experiment import DOMAIN_NAMES, Experiment, load_domain, run
+from ..data.load import load_domain
+from ..data.registry import DOMAIN_NAMES
+from ..experiment import Experiment
 from ..paths import replacing
+from ..runs import run
 from .references import closed_form_table, rows, score_features
 from .small_networks import strong, train_cnn, train_encoder, weak, zero_shot
 from .verdicts import ANY, verdicts

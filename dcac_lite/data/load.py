@@ -1,0 +1,47 @@
+"""A domain by its name, as a tier sees it: drawn, or read from disk."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+from ..paths import data_root
+from ..tiers import TIERS
+from .domains import Domain, lite_domain, read_dataset
+from .registry import DATASETS, DOMAIN_NAMES, domain_name, is_path
+
+
+def load_domain(name: str | os.PathLike, tier: str = "lite", test_resize: str = "bicubic") -> Domain:
+    """A Re-ID domain as a tier sees it. Names: MA, D, MS, C3, and V, the validation domain of smoke and
+    lite, are drawn on first use (smoke, lite) or read from the data root (full), which also knows the
+    other names of `registry.DATASETS`. The path of a folder in Market-1501 layout, such as
+    "/data/mine", is read in every tier; see `listing.Listing` for names without cameras. test_resize: filter that
+    brings queries and gallery to size, "bicubic" or "bilinear".
+
+    Raises FileNotFoundError saying what to download when a real data set is missing."""
+    if not isinstance(tier, str) or tier not in TIERS:
+        raise ValueError(f"tier is {tier!r}; expected one of {', '.join(TIERS)}.")
+    name = domain_name("domain", name)
+    if is_path(name):  # looked at anew each time: one's own data may change in a session
+        return read_dataset(
+            name, TIERS[tier].image_size, progress=_bar(f"decoding {Path(name).name}"), test_resize=test_resize
+        )
+    return _load_domain(name, tier, Path(TIERS[tier].data or data_root()), test_resize)
+
+
+@cache
+def _load_domain(name: str, tier: str, root: Path, test_resize: str) -> Domain:
+    values = TIERS[tier]
+    if values.share is not None:
+        if name not in DOMAIN_NAMES:
+            raise ValueError(f"{name} exists in the full tier only; choose one of {', '.join(DOMAIN_NAMES)}.")
+        return lite_domain(name, values.share, values.image_size, _bar(f"drawing {name}"))
+    if name not in DATASETS:
+        raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(DATASETS)}.")
+    dataset = DATASETS[name]
+    return read_dataset(dataset.find(root), values.image_size, dataset, name, _bar(f"decoding {name}"), test_resize)
+
+
+def _bar(text: str):
+    from tqdm.auto import tqdm
+
+    return lambda items: tqdm(items, desc=text, leave=False, mininterval=1)
