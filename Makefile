@@ -12,7 +12,7 @@ setup:
 	@$(PYTHON) setup_environment.py
 
 reproduce: setup
-	@python -m dcac_lite.tools.reproduce --tier $(TIER)
+	@python -m dcac_lite reproduce --tier $(TIER)
 
 test: setup
 	@python -m pytest
@@ -22,14 +22,14 @@ lab: setup
 
 # maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks
 weights: setup
-	@python -m dcac_lite.lite_weights.make runs/weights
+	@python -m dcac_lite weights make runs/weights
 
 studies: setup
-	@for study in baseline-tuning epochs-tuning scheme-tuning comparison; do python -m dcac_lite.studies.study --in-place $$study || exit 1; done
-	@python -m dcac_lite.studies.cam --in-place
+	@for study in baseline-tuning epochs-tuning scheme-tuning comparison; do python -m dcac_lite study --in-place $$study || exit 1; done
+	@python -m dcac_lite cam-study --in-place
 
 notebooks: setup
-	@python -m dcac_lite.tools.reproduce --in-place
+	@python -m dcac_lite reproduce --in-place
 
 clean:
 	rm -rf .venv data runs

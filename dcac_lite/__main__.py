@@ -1,23 +1,59 @@
 """`python -m dcac_lite DOOR ...`: one command line in front of the package's tools.
 
-A door is a module with `add_arguments(parser)`, which sets `call` to a function of the parsed arguments; it
-imports what is slow only when called."""
+A door is a module with `add_arguments(parser)`, which sets `call` to a function of the parsed arguments; what
+that returns is the exit status. Only the module of the door that is asked for is imported. Wrong input, be it
+an option or a ValueError or OSError of this package, is one sentence and exit status 2."""
 
 import argparse
+import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
-DOORS = {"world": (".world.command", "the embedded world and how hard it is")}  # name: module, help
+DOORS = {  # name: module, help
+    "train": (".tools.train", "train one experiment and evaluate it"),
+    "verify": (".tools.verify", "are the real data sets right?"),
+    "rehearsal": (".tools.rehearsal", "rehearse the full tier on made-up data"),
+    "reproduce": (".tools.reproduce", "run the notebooks headless, in order"),
+    "study": (".studies.study", "train the runs of a study and gather them in a table"),
+    "cam-study": (".studies.cam", "measure maps and probabilities of five seeds; writes a table"),
+    "export": (".release.export", "the trained encoder alone, as a folder and as ONNX"),
+    "convert": (".release.convert", "a released checkpoint of the authors as a run of this package"),
+    "weights": (".lite_weights.command", "how the lite weights are made, and how good they are"),
+    "world": (".world.command", "the embedded world and how hard it is"),
+}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m dcac_lite", description="Tools of dcac-lite.")
-    doors = parser.add_subparsers(title="doors", required=True, metavar="DOOR")
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The parsed arguments of a door, with its function as `call`; without a door, `call` prints the doors."""
+    parser = _Parser(prog="python -m dcac_lite", description="Tools of dcac-lite. DOOR --help says more.")
+    parser.set_defaults(call=lambda _: parser.print_help(), error=parser.error)
+    doors = parser.add_subparsers(title="doors", metavar="DOOR")
     for name, (module, words) in DOORS.items():
-        import_module(module, __package__).add_arguments(doors.add_parser(name, help=words, description=words))
-    parsed = parser.parse_args(arguments)
-    parsed.call(parsed)
+        door = doors.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
+        if name in arguments[:1]:
+            door.set_defaults(error=door.error)
+            import_module(module, __package__).add_arguments(door)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int | None:
+    """The command line; returns the exit status."""
+    parsed = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return parsed.call(parsed)
+    except (ValueError, OSError) as error:
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if isinstance(error, ValueError) and not raised_in.is_relative_to(Path(__file__).parent):
+            raise  # not a sentence of ours: where it came from matters
+        parsed.error(str(error))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from official_checkpoint import ADAPTED, STRAY, UNET, VAE, official_state, small_parts, unet_to_ldm
 
-from dcac_lite.release.convert import IDENTITIES, _sources, convert, load_converted, main
+from dcac_lite.__main__ import main
+from dcac_lite.release.convert import IDENTITIES, _sources, convert, load_converted
 from dcac_lite.runs import Run
 
 RANK = 3
@@ -220,9 +221,11 @@ def test_a_damaged_converted_folder_is_refused(converted, tmp_path):
         load_converted(folder)
 
 
-def test_the_command_ends_in_one_sentence(tmp_path):
-    with pytest.raises(SystemExit, match="missing.pth does not exist"):
-        main([str(tmp_path / "missing.pth"), str(tmp_path / "out")])
+def test_the_command_ends_in_one_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["convert", str(tmp_path / "missing.pth"), str(tmp_path / "out")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "missing.pth does not exist" in line
 
 
 def test_parallel_and_lightning_wrappings_are_opened(official, converted, tmp_path):

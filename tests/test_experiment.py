@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from dcac_lite import TIERS, Experiment, load_domain, training
+from dcac_lite.__main__ import parse
 from dcac_lite.checkpoints import Checkpoints
 from dcac_lite.runs import Run, _key
-from dcac_lite.tools.train import parser
 from dcac_lite.trainer import Trainer, lr_factor
 
 
@@ -83,11 +83,11 @@ def test_what_is_set_is_what_a_run_does(smoke_data, tmp_path, monkeypatch):
 
 def test_every_field_is_an_option_of_the_command():
     words = [f"--{name.replace('_', '-')}={value}" for name, value in OWN.items() if name != "milestones"]
-    values = vars(parser().parse_args([*words, "--milestones", "2"]))
+    values = vars(parse(["train", *words, "--milestones", "2"]))
     assert {f.name for f in fields(Experiment)} <= values.keys()
     own = {f.name: values[f.name] for f in fields(Experiment)}
     assert Experiment(**own) == Experiment(**OWN) and Experiment(**own).milestones == (2,)
-    left_out = vars(parser().parse_args([]))
+    left_out = vars(parse(["train"]))
     assert Experiment(**{f.name: left_out[f.name] for f in fields(Experiment)}) == Experiment()
 
 

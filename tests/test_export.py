@@ -9,8 +9,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from dcac_lite import FeatureExtractor, ReIDModel
+from dcac_lite.__main__ import main
 from dcac_lite.encoder import load_clip_visual
-from dcac_lite.release.export import main
 from dcac_lite.tiers import LITE
 
 
@@ -102,14 +102,15 @@ def test_a_run_is_exported_by_one_command(smoke_data, tmp_path, capsys):
     from dcac_lite import Experiment, run
 
     finished = run(Experiment(tier="smoke", sources="MA", conditioning="none", epochs=1), progress=False)
-    main([str(finished.folder), str(tmp_path / "out"), "--onnx"])
+    main(["export", str(finished.folder), str(tmp_path / "out"), "--onnx"])
     assert "differs from torch by at most" in capsys.readouterr().out
     images = torch.from_numpy(smoke_data.parts[0][:3].copy())
     assert torch.equal(
         FeatureExtractor.from_pretrained(tmp_path / "out").features(images), finished.reid().features(images)
     )
-    with pytest.raises(SystemExit, match="config.json"):
-        main([str(tmp_path / "nothing"), str(tmp_path / "out2")])
+    with pytest.raises(SystemExit, match="2"):
+        main(["export", str(tmp_path / "nothing"), str(tmp_path / "out2")])
+    assert "config.json" in capsys.readouterr().err
     assert not (tmp_path / "out2").exists()
 
 

@@ -22,12 +22,13 @@ SMOKE = Experiment(tier="smoke", sources="MA", seed=8, epochs=1).resolved()
 
 
 def command(*words, **environment):
-    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, env=os.environ | environment)
+    words = [sys.executable, "-m", "dcac_lite", *words]
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | environment)
     return done.returncode, done.stdout, done.stderr
 
 
 def test_the_rehearsal_goes_through(tmp_path):
-    code, out, err = command("dcac_lite.tools.rehearsal", DCAC_RUNS=str(tmp_path), OMP_NUM_THREADS="2")
+    code, out, err = command("rehearsal", DCAC_RUNS=str(tmp_path), OMP_NUM_THREADS="2")
     assert code == 0, err[-2000:]
     assert "The rehearsal went through." in out and "official recipe" in out and "(4, 48)" in out
     assert out.count("Table 1") >= 4 and "MSMT17_V2" in out  # it looked at the data sets as `verify` does
@@ -56,7 +57,7 @@ def test_notebooks_stop_with_instructions_where_data_or_weights_are_missing(path
 
 def test_training_from_the_command_line(tmp_path):
     words = "--tier smoke --sources MA --epochs 1 --seed 4 --accumulation 2 --gradient-checkpointing --tracker tensorboard --targets D"
-    code, out, err = command("dcac_lite.tools.train", *words.split(), DCAC_RUNS=str(tmp_path))
+    code, out, err = command("train", *words.split(), DCAC_RUNS=str(tmp_path))
     assert code == 0, err[-2000:]
     assert "mAP" in out and "D" in out.splitlines()[-1]
     (folder,) = (tmp_path / "smoke").iterdir()
@@ -78,7 +79,7 @@ def test_training_from_the_command_line(tmp_path):
     ],
 )
 def test_wrong_options_are_refused_in_a_sentence(words, sentence, tmp_path):
-    code, out, err = command("dcac_lite.tools.train", *words, DCAC_RUNS=str(tmp_path))
+    code, out, err = command("train", *words, DCAC_RUNS=str(tmp_path))
     assert code == 2 and sentence in err and "Traceback" not in err
     assert not list(tmp_path.iterdir())  # before any training
 
@@ -171,6 +172,6 @@ def test_moments_go_on_where_they_were_interrupted(smoke_data, tmp_path, monkeyp
 def test_notebooks_can_be_rehearsed(tmp_path):
     setup = start({"In": [], "tier": "rehearsal"}, tier=("smoke", "lite", "full"))
     assert setup.rehearsal and setup.tier.image_size == (256, 128)
-    # the one that trains; the others take minutes and are for `python -m dcac_lite.tools.reproduce --tier rehearsal`
+    # the one that trains; the others take minutes and are for `python -m dcac_lite reproduce --tier rehearsal`
     execute(NOTEBOOKS / "05_full_training.ipynb", tmp_path / "05.ipynb", {"tier": "rehearsal", "targets": "C3"})
     assert (tmp_path / "05.ipynb").exists()

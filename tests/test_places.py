@@ -11,6 +11,7 @@ import torch
 
 from dcac_lite import TIERS, Experiment, code_key, evaluate, load_domain, run
 from dcac_lite import runs as runs_module
+from dcac_lite.__main__ import main
 from dcac_lite.book.notebook import start
 from dcac_lite.code_key import EVALUATION, TRAINING, imports_of
 from dcac_lite.paths import CLONE, PACKAGE
@@ -58,8 +59,7 @@ def test_only_the_publishing_command_writes_where_the_figures_are_published(tmp_
     monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
     monkeypatch.setenv("DCAC_FIGURES", "")  # so that what the command sets is undone
     for words in (["00"], ["--in-place", "00"]):
-        monkeypatch.setattr(sys, "argv", ["reproduce", *words])
-        reproduce.main()
+        main(["reproduce", *words])
     assert told == [tmp_path / "lite" / "figures", CLONE / "figures"]
 
 
@@ -68,9 +68,8 @@ def test_a_study_by_hand_leaves_the_published_table(tmp_path, monkeypatch):
 
     monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
     monkeypatch.setattr(study, "run_study", lambda jobs, workers: pd.DataFrame({"mAP": [1.0]}))
-    monkeypatch.setattr(sys, "argv", ["study", "comparison"])
     before = results_file("comparison").read_bytes()
-    study.main()
+    main(["study", "comparison"])
     assert (tmp_path / "results" / "comparison.csv").exists() and results_file("comparison").read_bytes() == before
     assert results_file("comparison") == CLONE / "figures" / "results" / "comparison.csv"
 

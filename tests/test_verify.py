@@ -6,9 +6,10 @@ from dataclasses import replace
 from folders import market
 
 from dcac_lite import read_dataset
+from dcac_lite.__main__ import main
 from dcac_lite.data.listing import list_images
 from dcac_lite.data.registry import DATASETS, FOLDERS
-from dcac_lite.tools.verify import main, verify
+from dcac_lite.tools.verify import verify
 
 
 def right(monkeypatch, name, root):
@@ -21,7 +22,7 @@ def right(monkeypatch, name, root):
 def test_verify_says_all_right_and_what_differs(tiny, monkeypatch, capsys):
     for name in ("MA", "D", "MS", "C3"):
         right(monkeypatch, name, tiny)
-    assert main([str(tiny)]) == 0
+    assert main(["verify", str(tiny)]) == 0
     out = capsys.readouterr().out
     assert out.count("all can be read") == 4 and "4 found, all right." in out and "DIFFERENT" not in out
     assert "DukeMTMC was withdrawn" in out and "MSMT17_V2 list files" in out and "60 training" in out
@@ -29,7 +30,7 @@ def test_verify_says_all_right_and_what_differs(tiny, monkeypatch, capsys):
     assert read_dataset(dataset.find(tiny), (256, 128), dataset).fingerprint in out
     assert max(map(len, out.splitlines())) <= 100
     monkeypatch.undo()
-    assert main([str(tiny)]) == 1
+    assert main(["verify", str(tiny)]) == 1
     out = capsys.readouterr().out
     assert "training images        64    12,936  DIFFERENT" in out and "16 complaints" in out
 

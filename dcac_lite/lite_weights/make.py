@@ -2,13 +2,11 @@
 
 Both are pre-trained on the captioned `web` domain only, and saved in open_clip's and diffusers'
 own folder layouts, so that real weights later load through the same code.
-`python -m dcac_lite.lite_weights.make OUT` runs the whole recipe; a finished stage is not repeated.
+`python -m dcac_lite weights make OUT` runs the whole recipe; a finished stage is not repeated.
 """
 
-import argparse
 import json
 import os
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -298,19 +296,3 @@ def pretrain(out: Path, recipe: Recipe = LITE_RECIPE, stages: tuple[str, ...] = 
             os.replace(temporary, record)
         history += json.loads(record.read_text())["history"]
     return history
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Pre-train the lite CLIP and Stable Diffusion on the web domain.")
-    parser.add_argument("out", type=Path, help="folder to write, for example runs/weights")
-    parser.add_argument("--stages", nargs="+", default=["clip", "vae", "unet"], choices=["clip", "vae", "unet"])
-    parser.add_argument("--restart", action="store_true", help="throw away what the folder holds and start over")
-    arguments = parser.parse_args()
-    if arguments.restart and arguments.out.exists():
-        shutil.rmtree(arguments.out)
-    pretrain(arguments.out, LITE_RECIPE, tuple(arguments.stages))
-    print(f"Lite weights are in {arguments.out}.")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """How good the lite weights are, measured on `web` pictures that pre-training never saw (notebook A1).
 
-`python -m dcac_lite.lite_weights.report` prints `report()`, the numbers of the model card.
+`python -m dcac_lite weights report` prints `report()`, the numbers of the model card.
 """
 
 import hashlib
@@ -161,9 +161,3 @@ def report(
         "colour_of_samples": colour_follows_caption(sample_pictures(folder, asked), words),
         "colour_of_photographs": colour_follows_caption(((x + 1) * 127.5).round().to(torch.uint8), true_words),
     }
-
-
-if __name__ == "__main__":
-    import json
-
-    print(json.dumps(report(), indent=1))

@@ -1,6 +1,6 @@
 """The authors' released checkpoints (`source_ma.pth`, `source_d+ms+c3.pth`, ...) as runs of this package:
 
-python -m dcac_lite.release.convert source_ma.pth runs/full/official-ma [--stray-biases keep|drop]
+python -m dcac_lite convert source_ma.pth runs/full/official-ma [--stray-biases keep|drop]
 """
 
 import argparse
@@ -239,29 +239,22 @@ def _peft_name(name: str) -> str:
     return name.removesuffix("bias") + "base_layer.bias"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line; see `convert`."""
-    parser = argparse.ArgumentParser(prog="python -m dcac_lite.release.convert", description=__doc__.split("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="an official .pth file")
     parser.add_argument("out", help="folder to write; must not exist")
     parser.add_argument(
         "--stray-biases", choices=("keep", "drop"), default="keep", help="random biases of the official LoRA layers"
     )
     parser.add_argument("--sources", nargs="+", help="what it was trained on, such as MA D MS")
-    options = parser.parse_args(arguments)
-    try:
-        report = convert(
-            options.checkpoint, options.out, options.stray_biases, options.sources and tuple(options.sources)
-        )
-    except (ValueError, OSError) as error:
-        raise SystemExit(str(error)) from None
+    parser.set_defaults(call=_convert)
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    sources = arguments.sources and tuple(arguments.sources)
+    report = convert(arguments.checkpoint, arguments.out, arguments.stray_biases, sources)
     biases = report["stray_biases"]
-    print(f"{options.out}: {report['identities']} identities; tensors: {report['tensors']}.")
+    print(f"{arguments.out}: {report['identities']} identities; tensors: {report['tensors']}.")
     print(
         f"Stray biases: {biases['layers']} layers, {biases['numbers']:,} numbers, {'kept' if biases['kept'] else 'left out'}."
     )
     print(f"Not needed: {', '.join(report['not_needed']) or 'nothing'}.")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """The measurements behind Fig. 3's claims: five seeds of each model, maps and probabilities against the truth.
 
-`python -m dcac_lite.studies.cam` trains what is missing and writes `results/cam.csv` in the runs folder, with
+`python -m dcac_lite cam-study` trains what is missing and writes `results/cam.csv` in the runs folder, with
 `--in-place` the published `figures/results/cam.csv` instead. Nothing is
 chosen by its numbers: settings are those of the tier, and the seeds are used for nothing else."""
 
@@ -173,25 +173,23 @@ def rows_of(experiment: Experiment, trained: bool = True) -> list[dict]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure maps and probabilities of five seeds; writes a table.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
     parser.add_argument("--in-place", action="store_true", help="write the published table, figures/results/cam.csv")
     parser.add_argument("--job", help=argparse.SUPPRESS)  # one model in a process of its own
-    arguments = parser.parse_args()
+    parser.set_defaults(call=_study)
+
+
+def _study(arguments: argparse.Namespace) -> None:
     if arguments.job:
         values, trained = json.loads(arguments.job)
         print(json.dumps(rows_of(Experiment(**values), trained)))
         return
     jobs = [(e, True) for e in experiments()] + [(e, False) for e in experiments() if e.conditioning == "none"]
-    table = in_processes("dcac_lite.studies.cam", jobs, arguments.workers)
+    table = in_processes("cam-study", jobs, arguments.workers)
     known = provenance()
     table = table.assign(commit=known["commit"][:12] if known["commit"] else "", torch=known["versions"]["torch"])
     path = results_folder(arguments.in_place) / "cam.csv"
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
     print(f"{len(table)} rows in {path} ({known['device']}).")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Studies: many runs side by side, gathered into one tidy table with provenance.
 
-`python -m dcac_lite.studies.study NAME` trains what is missing of a study and writes `results/NAME.csv` in the runs
+`python -m dcac_lite study NAME` trains what is missing of a study and writes `results/NAME.csv` in the runs
 folder, one row per run and target; `--in-place` writes the published table in `figures/results/` instead. The
 tuning studies look at the validation domain V and at nothing else.
 """
@@ -105,8 +105,8 @@ def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
     return [facts | row for row in result.evaluate(*targets).round(4).to_dict("records")]
 
 
-def in_processes(module: str, jobs: Sequence[tuple], workers: int = 2, progress: bool = True):
-    """The rows that `python -m MODULE --job [experiment, what]` prints as JSON for each of `jobs`, (experiment,
+def in_processes(door: str, jobs: Sequence[tuple], workers: int = 2, progress: bool = True):
+    """The rows that `python -m dcac_lite DOOR --job [experiment, what]` prints as JSON for each of `jobs`, (experiment,
     what), in one tidy DataFrame. `workers` processes at a time with one thread each (two single-thread
     processes do more than one with two threads at the lite size). Raises RuntimeError if one fails."""
     import pandas as pd
@@ -115,7 +115,7 @@ def in_processes(module: str, jobs: Sequence[tuple], workers: int = 2, progress:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
     def one(job: tuple) -> list[dict]:
-        command = [sys.executable, "-m", module, "--job", json.dumps([asdict(job[0]), job[1]])]
+        command = [sys.executable, "-m", "dcac_lite", door, "--job", json.dumps([asdict(job[0]), job[1]])]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             raise RuntimeError(f"{job[0].label} failed:\n{done.stderr.strip()[-2000:]}")
@@ -128,7 +128,7 @@ def in_processes(module: str, jobs: Sequence[tuple], workers: int = 2, progress:
 
 def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
     """Run the jobs of a study, see `in_processes`. Interrupted, it goes on where it was."""
-    return in_processes("dcac_lite.studies.study", jobs, workers, progress)
+    return in_processes("study", jobs, workers, progress)
 
 
 def paired_interval(values: Sequence[float], reference: Sequence[float], confidence: float = 0.95) -> dict[str, float]:
@@ -173,25 +173,23 @@ def results_file(study: str) -> Path:
     return figures_root() / "results" / f"{study}.csv"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the runs of a study and gather them in a table.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", choices=[*STUDIES], help="which study")
     parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
     parser.add_argument("--in-place", action="store_true", help="write the published table, figures/results/STUDY.csv")
     parser.add_argument("--job", help=argparse.SUPPRESS)  # one run in a process of its own
-    arguments = parser.parse_args()
+    parser.set_defaults(call=_study)
+
+
+def _study(arguments: argparse.Namespace) -> None:
     if arguments.job:
         values, targets = json.loads(arguments.job)
         print(json.dumps(rows_of(Experiment(**values), targets)))
         return
     if arguments.study is None:
-        parser.error(f"name a study: {', '.join(STUDIES)}")
+        raise ValueError(f"name a study: {', '.join(STUDIES)}")
     table = run_study(STUDIES[arguments.study](), arguments.workers)
     path = results_folder(arguments.in_place) / f"{arguments.study}.csv"
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
     print(f"{len(table)} rows in {path} ({provenance()['device']}, tier {LITE.name}).")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """A rehearsal of the full tier: real folder layouts and file formats, made-up people, random weights.
 
-`python -m dcac_lite.tools.rehearsal` writes miniature data sets and weights, then goes the whole way of the
+`python -m dcac_lite rehearsal` writes miniature data sets and weights, then goes the whole way of the
 full tier with a few training steps: verify, train, evaluate, export. `--size full` does it with CLIP
 ViT-B/16's and Stable Diffusion 1.5's own architectures (10 GB of disk; meant for a GPU). What comes
 out says nothing about the method; that it comes out says that the real thing will run.
@@ -90,19 +90,19 @@ def _write_stable_diffusion(folder: Path, size: str) -> None:
     shutil.copytree(lite / "tokenizer", folder / "tokenizer")
 
 
-def main() -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", default="small", choices=("small", "full"), help="of the networks; default: small")
+    parser.set_defaults(call=_rehearse)
+
+
+def _rehearse(arguments: argparse.Namespace) -> None:
     from ..experiment import Experiment
     from ..release.export import FeatureExtractor
     from ..runs import run
     from .verify import verify
 
-    parser = argparse.ArgumentParser(
-        prog="python -m dcac_lite.tools.rehearsal", description="Rehearse the full tier on made-up data."
-    )
-    parser.add_argument("--size", default="small", choices=("small", "full"), help="of the networks; default: small")
-    size = parser.parse_args().size
-    folder = prepare(size)
-    print(f"Data sets and weights ({size}) in {folder}; now as with real ones.")
+    folder = prepare(arguments.size)
+    print(f"Data sets and weights ({arguments.size}) in {folder}; now as with real ones.")
     verify(folder / "data")  # which rightly says that the counts are not those of Table 1
     for options in ({"conditioning": "none"}, {}, {"recipe": "official", "precision": "bf16"}):
         result = run(Experiment(tier=REHEARSAL.name, sources=("MA", "MS"), seed=1, **options))
@@ -114,7 +114,3 @@ def main() -> None:
     features = FeatureExtractor.from_pretrained(folder / "encoder").features(images)
     print(f"Encoder in {folder / 'encoder'}; features of {len(images)} files: {tuple(features.shape)}")
     print("The rehearsal went through.")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Run the notebooks headless, in order: `python -m dcac_lite.tools.reproduce --tier lite`.
+"""Run the notebooks headless, in order: `python -m dcac_lite reproduce --tier lite`.
 
 Every notebook is executed by papermill into `runs/TIER/notebooks/`; `--in-place` writes the executed
 notebooks back to `notebooks/` and their figures to `figures/` instead (lite only: that is how the committed
@@ -88,23 +88,27 @@ def tidy(notebook) -> None:
             ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Run the notebooks headless, in order.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", default="lite", choices=[*TIERS], help="default: lite")
     parser.add_argument("--in-place", action="store_true", help="write back to notebooks/ and figures/ (lite only)")
     parser.add_argument(
         "only", nargs="*", help="first letters of the notebooks to run, for example 00 04; default: all"
     )
-    arguments = parser.parse_args()
+    parser.set_defaults(call=_reproduce)
+
+
+def _reproduce(arguments: argparse.Namespace) -> None:
     if arguments.in_place and arguments.tier != "lite":
-        parser.error(f"--in-place is for the lite tier, whose outputs are committed; got --tier {arguments.tier}.")
+        raise ValueError(f"--in-place is for the lite tier, whose outputs are committed; got --tier {arguments.tier}.")
     names = [
         p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if not arguments.only or p.name.startswith(tuple(arguments.only))
     ]
     if not names:
         if not NOTEBOOKS.is_dir():
-            parser.error(f"there are no notebooks in {NOTEBOOKS}; run this in a clone, not from an installed package.")
-        parser.error(f"no notebook in {NOTEBOOKS} starts with {' or '.join(arguments.only)}.")
+            raise ValueError(
+                f"there are no notebooks in {NOTEBOOKS}; run this in a clone, not from an installed package."
+            )
+        raise ValueError(f"no notebook in {NOTEBOOKS} starts with {' or '.join(arguments.only)}.")
     if arguments.in_place:
         os.environ["DCAC_FIGURES"] = str(figures_root())  # for the kernels
     out = NOTEBOOKS if arguments.in_place else runs_root() / arguments.tier / "notebooks"
@@ -119,7 +123,3 @@ def main() -> None:
             sys.exit(f"{source.name}: {error}\nThe notebook as far as it came: {out / source.name[:-6]}.failed.ipynb")
         print(f"{seconds:.0f} s", flush=True)
     print(f"Done. Figures: {figures_folder(arguments.tier)}   Executed notebooks: {out}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Train one experiment from the command line, on a CPU, a GPU or several.
 
-    python -m dcac_lite.tools.train --sources MA --conditioning correlation-aware --seed 1 --targets D MS C3
-    accelerate launch -m dcac_lite.tools.train --tier full --sources MS --precision bf16 --targets MA D C3
+    python -m dcac_lite train --sources MA --conditioning correlation-aware --seed 1 --targets D MS C3
+    accelerate launch -m dcac_lite train --tier full --sources MS --precision bf16 --targets MA D C3
 
 The run lands where `Experiment` and `run` of a notebook find it. Every field of an `Experiment` is an
 option; a killed run resumes when the same command is given again."""
@@ -13,14 +13,10 @@ from typing import get_args, get_type_hints
 from ..experiment import Experiment
 
 
-def parser() -> argparse.ArgumentParser:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options: one for every field of `Experiment`, then how the machine is used."""
-
-    options = argparse.ArgumentParser(
-        prog="python -m dcac_lite.tools.train", description="Train one experiment and evaluate it."
-    )
     hints = get_type_hints(Experiment)
-    group = options.add_argument_group("experiment", "what is left out takes the tier's value")
+    group = parser.add_argument_group("experiment", "what is left out takes the tier's value")
     for field in fields(Experiment):
         if field.name == "sources":
             group.add_argument("--sources", nargs="+", default=list(field.default), metavar="NAME", help="default: MA")
@@ -33,13 +29,13 @@ def parser() -> argparse.ArgumentParser:
         shown = "the tier's" if field.default is None else field.default
         flag = "--" + field.name.strip("_").replace("_", "-")
         group.add_argument(flag, dest=field.name, type=kind, default=field.default, help=f"default: {shown}")
-    group = options.add_argument_group("run")
+    group = parser.add_argument_group("run")
     group.add_argument("--targets", nargs="*", default=[], metavar="NAME", help="data sets to evaluate on afterwards")
     group.add_argument(
         "--resume", default="auto", choices=("auto", "required", "never"), help="from a checkpoint; default: auto"
     )
     group.add_argument("--checkpoint-every", type=int, metavar="STEPS", help="besides the checkpoint after every epoch")
-    group = options.add_argument_group("machine", "none of it changes the result beyond rounding")
+    group = parser.add_argument_group("machine", "none of it changes the result beyond rounding")
     group.add_argument("--gradient-checkpointing", action="store_true", help="less memory, more time")
     group.add_argument("--compile", action="store_true", help="torch.compile the encoder and the U-Net")
     group.add_argument(
@@ -48,32 +44,22 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--tracker", metavar="NAME", help="log the losses with a tracker of accelerate's, such as tensorboard"
     )
-    return options
+    parser.set_defaults(call=_train)
 
 
-def main() -> None:
+def _train(arguments: argparse.Namespace) -> None:
     from accelerate import PartialState
 
     from ..data.load import load_domain
     from ..runs import run
     from ..trainer import Machine
 
-    options = parser()
-    values = vars(options.parse_args())
-    machine = Machine(**{f.name: values.pop(f.name) for f in fields(Machine)})
-    targets, resume, every = (values.pop(k) for k in ("targets", "resume", "checkpoint_every"))
-    try:
-        experiment = Experiment(**values)
-        for name in (*experiment.sources, *targets):  # what is not there stops us now, not after the training
-            load_domain(name, experiment.tier, experiment.test_resize)
-    except (ValueError, OSError) as error:
-        options.error(str(error))
-    result = run(experiment, resume=resume, checkpoint_every=every, machine=machine)
+    experiment = Experiment(**{f.name: getattr(arguments, f.name) for f in fields(Experiment)})
+    for name in (*experiment.sources, *arguments.targets):  # what is not there stops us now, not after the training
+        load_domain(name, experiment.tier, experiment.test_resize)
+    machine = Machine(**{f.name: getattr(arguments, f.name) for f in fields(Machine)})
+    result = run(experiment, resume=arguments.resume, checkpoint_every=arguments.checkpoint_every, machine=machine)
     if PartialState().is_main_process:  # as `run` began it
         print(f"Run: {result.folder} ({result.provenance['seconds']:.0f} s of training)")
-        if targets:
-            print(result.evaluate(*targets).round(1).to_string(index=False))
-
-
-if __name__ == "__main__":
-    main()
+        if arguments.targets:
+            print(result.evaluate(*arguments.targets).round(1).to_string(index=False))

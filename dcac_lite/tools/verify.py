@@ -1,4 +1,4 @@
-"""Are the real data sets right? `python -m dcac_lite.tools.verify [ROOT]`
+"""Are the real data sets right? `python -m dcac_lite verify [ROOT]`
 
 Without ROOT the data root is looked through for the paper's data sets: identities, images and cameras
 beside Table 1, every image opened, a fingerprint. ROOT may be another data root, or the folder of
@@ -188,15 +188,14 @@ def _bar(items):
     return tqdm(items, desc="  opening", leave=False, mininterval=1)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m dcac_lite.tools.verify", description=__doc__.partition("\n\n")[2])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = __doc__.partition("\n\n")[2]
     parser.add_argument(
         "root", nargs="?", type=Path, default=data_root(), help="a data root, or the folder of one data set"
     )
+    parser.set_defaults(call=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold anything
-    return verify(parser.parse_args(arguments).root, _bar)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return verify(arguments.root, _bar)
