@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..experiment import DOMAIN_NAMES, Experiment, provenance, run
 from ..paths import figures_root, replacing, results_folder
+from ..progress import line
 from ..tiers import LITE, paper_tau_c
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
@@ -108,7 +109,6 @@ def in_processes(module: str, jobs: Sequence[tuple], workers: int = 2, progress:
     what), in one tidy DataFrame. `workers` processes at a time with one thread each (two single-thread
     processes do more than one with two threads at the lite size). Raises RuntimeError if one fails."""
     import pandas as pd
-    from tqdm.auto import tqdm
 
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
@@ -120,7 +120,7 @@ def in_processes(module: str, jobs: Sequence[tuple], workers: int = 2, progress:
         return json.loads(done.stdout.splitlines()[-1])
 
     with ThreadPoolExecutor(workers) as pool:
-        results = list(tqdm(pool.map(one, jobs), total=len(jobs), unit="run", disable=not progress))
+        results = list(line(pool.map(one, jobs), total=len(jobs), unit="run", hidden=not progress))
     return pd.DataFrame([row for rows in results for row in rows])
 
 

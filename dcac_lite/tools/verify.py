@@ -17,6 +17,7 @@ from ..data.decoding import content_digest, image_digest, in_parallel
 from ..data.listing import Listing, list_images
 from ..data.registry import DATASETS, FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset, paper_name
 from ..paths import data_root
+from ..progress import over
 from ..tiers import TIERS
 
 WIDTH = 96
@@ -182,12 +183,6 @@ def verify(root: Path, progress=iter) -> int:
     return int(complaints > 0)
 
 
-def _bar(items):
-    from tqdm.auto import tqdm
-
-    return tqdm(items, desc="  opening", leave=False, mininterval=1)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dcac_lite.tools.verify", description=__doc__.partition("\n\n")[2])
@@ -195,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
         "root", nargs="?", type=Path, default=data_root(), help="a data root, or the folder of one data set"
     )
     sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold anything
-    return verify(parser.parse_args(arguments).root, _bar)
+    return verify(parser.parse_args(arguments).root, over("  opening"))
 
 
 if __name__ == "__main__":
