@@ -29,7 +29,7 @@ def line(items=None, text: str = "", total: int | None = None, unit: str = "it",
             handle = display({"text/plain": ""}, raw=True, display_id=True)
             return lambda now: handle.update({"text/plain": now} if now else NOTHING, raw=True)
 
-    return Line(items, **look, file=io.StringIO(), ncols=100, ascii=False)
+    return Line(items, **look, file=io.StringIO(), ascii=False)
 
 
 def over(text: str):
