@@ -7,8 +7,18 @@ from numbers import Integral, Real
 
 from .adaptation import MODES
 from .conditioning import SCHEMES
+<<<<<<< ours
 from .data.registry import domain_name, paper_name
 from .device import AUTOCAST
+=======
+from .data.domains import Domain, lite_domain, read_dataset, training_set
+from .data.registry import DATASETS, is_path, paper_name
+from .device import AUTOCAST, compute_device
+from .evaluation import evaluate
+from .paths import CLONE, IN_CLONE, data_root, remove_parts, replacing, runs_root
+from .pretrained.files import file_sha256, read_json
+from .progress import over
+>>>>>>> theirs
 from .recipes import RECIPES
 from .tiers import TIERS, paper_rank, paper_tau_c
 
@@ -156,3 +166,260 @@ def _milestones(value) -> tuple[int, ...]:
 def _in_proportion(epoch: int, epochs: int, planned: int) -> int:
     """An epoch of a schedule planned for `planned` epochs in one of `epochs`, rounded half up."""
     return (2 * epoch * epochs + planned) // (2 * planned)
+<<<<<<< ours
+=======
+
+
+# ---------------------------------------------------------------- data of a tier
+
+
+def _domain_name(what: str, name: str | os.PathLike) -> str:
+    """A short name as it is, the path of any other data set made absolute."""
+    if isinstance(name, os.PathLike) or (isinstance(name, str) and is_path(name)):
+        return os.path.abspath(os.path.expanduser(name))
+    names = dict.fromkeys((*DOMAIN_NAMES, *DATASETS))
+    if not isinstance(name, str) or name not in names:
+        raise ValueError(
+            f"{what} is {name!r}; expected one of {', '.join(names)}, or the path of a folder, such as ./mine."
+        )
+    return str(name)
+
+
+def load_domain(name: str | os.PathLike, tier: str = "lite", test_resize: str = "bicubic") -> Domain:
+    """A Re-ID domain as a tier sees it. Names: MA, D, MS, C3, and V, the validation domain of smoke and
+    lite, are drawn on first use (smoke, lite) or read from the data root (full), which also knows the
+    other names of `datasets.DATASETS`. The path of a folder in Market-1501 layout, such as
+    "/data/mine", is read in every tier; see `listing.Listing` for names without cameras. test_resize: filter that
+    brings queries and gallery to size, "bicubic" or "bilinear".
+
+    Raises FileNotFoundError saying what to download when a real data set is missing."""
+    _one_of("tier", tier, TIERS)
+    name = _domain_name("domain", name)
+    if is_path(name):  # looked at anew each time: one's own data may change in a session
+        return read_dataset(
+            name, TIERS[tier].image_size, progress=over(f"decoding {Path(name).name}"), test_resize=test_resize
+        )
+    return _load_domain(name, tier, Path(TIERS[tier].data or data_root()), test_resize)
+
+
+@cache
+def _load_domain(name: str, tier: str, root: Path, test_resize: str) -> Domain:
+    values = TIERS[tier]
+    if values.share is not None:
+        if name not in DOMAIN_NAMES:
+            raise ValueError(f"{name} exists in the full tier only; choose one of {', '.join(DOMAIN_NAMES)}.")
+        return lite_domain(name, values.share, values.image_size, over(f"drawing {name}"))
+    if name not in DATASETS:
+        raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(DATASETS)}.")
+    dataset = DATASETS[name]
+    return read_dataset(dataset.find(root), values.image_size, dataset, name, over(f"decoding {name}"), test_resize)
+
+
+# ---------------------------------------------------------------- runs
+
+
+class Run:
+    """A finished run in its folder: `experiment`, `history`, weights and evaluations."""
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        if not (self.folder / "config.json").is_file():
+            raise FileNotFoundError(
+                f"{folder} is no run: it holds no config.json; expected a folder such as runs/lite/KEY."
+            )
+        described = self._checked("config.json")
+        try:
+            self.experiment = Experiment(
+                **read_json(described)["experiment"]
+            ).resolved()  # an earlier version's states less
+        except (KeyError, TypeError) as error:
+            sentence = f"{described} describes no experiment ({error}); delete the folder to train it again."
+            raise ValueError(sentence) from error
+
+    def _checked(self, name: str) -> Path:
+        """A file of the run, after a look at the checksum that a finished run has of it."""
+        file, finished = self.folder / name, self.folder / COMPLETE
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} does not exist; the run is not finished, or not whole.")
+        # a converted run has not been trained here and has none
+        if finished.exists() and read_json(finished).get(name) != file_sha256(file):
+            raise ValueError(f"{file} is not as it was when the run was finished; delete the folder to train it again.")
+        return file
+
+    @property
+    def history(self):
+        """Losses and learning rate of every step, a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.read_csv(self._checked("history.csv"))
+
+    @property
+    def provenance(self) -> dict:
+        """Versions, commit, hardware, data fingerprint and seconds of training."""
+        return read_json(self._checked("provenance.json"))
+
+    def _trained(self) -> tuple[Path, dict, int]:
+        """File and tensors of what was trained, and the number of identities."""
+        from .pretrained.files import read_tensors
+
+        file = self.folder / "model.safetensors"
+        state = read_tensors(file)
+        if "reid.classifier.weight" not in state:
+            raise ValueError(f"{file} holds no reid.classifier.weight; expected the weights of a finished run.")
+        return file, state, len(state["reid.classifier.weight"])
+
+    def model(self):
+        """The trained `DCAC`, in evaluation mode; needs the tier's pre-trained weights, but no data. Raises
+        ValueError naming them when tensors of model.safetensors do not fit."""
+        if (self.folder / "stable-diffusion").is_dir():  # made by `convert` from an official checkpoint
+            from .release.convert import load_converted
+
+            return load_converted(self.folder)
+        from .checkpoints import trained_state
+        from .pretrained.files import check_fit
+        from .training import build
+
+        file, state, identities = self._trained()
+        dcac, _ = build(self.experiment, identities)
+        check_fit(trained_state(dcac), state, file)
+        dcac.load_state_dict(state, strict=False)
+        return dcac.eval()
+
+    def reid(self):
+        """The trained `ReIDModel` alone, in evaluation mode: all that a test needs. Asks for no Stable Diffusion."""
+        if (self.folder / "stable-diffusion").is_dir():
+            return self.model().reid
+        from .pretrained.files import load_exactly
+        from .training import build
+
+        file, state, identities = self._trained()
+        reid = build(replace(self.experiment, conditioning="none"), identities)[0].reid
+        load_exactly(reid, {k.removeprefix("reid."): v for k, v in state.items() if k.startswith("reid.")}, file)
+        return reid.eval()
+
+    def evaluate(self, *targets: str | os.PathLike):
+        """mAP and CMC on `targets`, a DataFrame with one row per target. Each is measured once and kept,
+        and measured again when its files or the code of the evaluation have changed; only the targets asked
+        for are looked at. Warns where the run's folder cannot be written to and nothing is kept."""
+        import pandas as pd
+
+        metrics = self._measured()
+        names = [_domain_name("target", target) for target in targets]
+        domains = {t: load_domain(t, self.experiment.tier, self.experiment.test_resize) for t in names}
+        origins = {t: {"data": d.fingerprint, "code": code_key(EVALUATION)} for t, d in domains.items()}
+        changed = {t: d for t, d in domains.items() if not origins[t].items() <= metrics.get(t, {}).items()}
+        if changed:
+            reid = self.reid().to(compute_device())
+            low = AUTOCAST[self.experiment.precision]
+            for target, domain in changed.items():
+                values = origins[target] | evaluate(reid, domain, autocast=low)
+                metrics[target] = values | {"sha256": _checksum(target, values)}
+                stored = self.folder / "metrics.json"
+                try:
+                    _write_json(stored, metrics)
+                except OSError as error:  # somebody else's run, or a full disk: the numbers are right all the same
+                    why = f"{stored} ({error.strerror}); the next call measures again."
+                    warnings.warn(f"The metrics on {target} were not stored in {why}", stacklevel=2)
+        table = pd.DataFrame([{"target": t} | metrics[t] for t in domains])
+        return table.drop(columns=["data", "code", "sha256"], errors="ignore")
+
+    def _measured(self) -> dict[str, dict]:
+        """What was measured before, by target; what is damaged is left out, and so measured again."""
+        try:
+            stored = read_json(self.folder / "metrics.json")
+        except (FileNotFoundError, ValueError):
+            return {}
+        return {t: m for t, m in stored.items() if isinstance(m, dict) and m.get("sha256") == _checksum(t, m)}
+
+
+def run(
+    experiment: Experiment,
+    progress: bool = True,
+    resume: str = "auto",
+    checkpoint_every: int | None = None,
+    machine=None,
+) -> Run:
+    """The finished run of `experiment`: found, resumed or trained. `progress` shows a bar; `resume` and
+    `checkpoint_every` are those of `training.train`; `machine` is a `trainer.Machine`."""
+    from contextlib import nullcontext
+
+    import torch
+    from accelerate import PartialState
+    from filelock import FileLock
+
+    from .trainer import Machine
+    from .training import train
+
+    experiment = experiment.resolved()
+    data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
+    folder = runs_root() / experiment.tier / _key(experiment, data.fingerprint)
+    folder.mkdir(parents=True, exist_ok=True)
+    complete = folder / COMPLETE
+    # one of several processes under `accelerate launch` or `torchrun`, else alone
+    # without end, since one process may wait for another job's run, or decode images while the others wait for it
+    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=30))
+    # a complete run stays complete and needs no lock, which could not be taken in somebody else's folder
+    with FileLock(folder / "lock") if state.is_main_process and not complete.exists() else nullcontext():
+        if state.is_main_process and not complete.exists():
+            remove_parts(folder)
+        state.wait_for_everyone()  # another job may have finished the run while this one waited
+        if not complete.exists():
+            _write_json(folder / "config.json", {"experiment": asdict(experiment), "data": data.fingerprint})
+            seconds = train(experiment, data, folder, progress, resume, checkpoint_every, machine or Machine())
+            _write_json(folder / "provenance.json", provenance() | {"data": data.fingerprint, "seconds": seconds})
+            state.wait_for_everyone()
+            _write_json(complete, {name: file_sha256(folder / name) for name in RECORDS})
+    return Run(folder)
+
+
+def _write_json(path: Path, value) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1))
+
+
+def _checksum(target: str, values: dict) -> str:
+    values = {name: value for name, value in values.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps([target, values], sort_keys=True).encode()).hexdigest()
+
+
+def _key(experiment: Experiment, data: str) -> str:
+    tier = TIERS[experiment.tier]
+    # the rest of the tier's values are in the resolved experiment; of the weights their content counts, not their place
+    sizes = [tier.image_size, tier.diffusion_size, tier.ema]
+    weights = _weights_key(str(tier.clip), str(tier.stable_diffusion))
+    text = json.dumps([asdict(experiment), sizes, data, weights, code_key(TRAINING)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _weights_key(*sources: str) -> str:
+    """Hash of a tier's weights when they are folders, else their names and the hub's revision."""
+    from .diffusion import REVISIONS
+
+    digest = hashlib.sha256("".join(REVISIONS.get(source, "") for source in sources).encode())
+    for source in sources:
+        files = sorted(Path(source).rglob("*.safetensors")) if Path(source).is_dir() else []
+        digest.update(b"".join(f.read_bytes() for f in files) or source.encode())
+    return digest.hexdigest()[:16]
+
+
+def provenance() -> dict:
+    """Versions, commit and hardware of this process."""
+    from importlib.metadata import version
+
+    import torch
+
+    commit = ""
+    if IN_CLONE:  # an installed package may lie inside somebody else's clone
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CLONE, capture_output=True, text=True)
+        commit = git.stdout.strip()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    packages = ("torch", "torchvision", "diffusers", "peft", "accelerate", "open_clip_torch", "numpy", "dcac-lite")
+    return {
+        "commit": commit or None,
+        "python": platform.python_version(),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in packages},
+    }
+>>>>>>> theirs

@@ -1,7 +1,6 @@
 """A training run (Sec. 5.2): the model of an experiment and the loop over its epochs. The loss is in
 `dcac`, the step in `trainer`."""
 
-import os
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from .lean_unet import lean_unet
 from .memory import PrototypeMemory
 from .paths import replacing
 from .pretrained.files import write_tensors
+from .progress import line
 from .recipes import RECIPES
 from .sampling import epoch_batches
 from .tiers import TIERS
@@ -82,18 +82,17 @@ def train(
 
     Raises FloatingPointError when a loss is no longer finite."""
     import pandas as pd
-    from tqdm.auto import tqdm
 
     if resume not in ("auto", "required", "never"):
         raise ValueError(f"resume is {resume!r}; expected 'auto', 'required' or 'never'.")
     if checkpoint_every is not None and checkpoint_every < 1:
         raise ValueError(f"checkpoint_every is {checkpoint_every}; expected at least 1 step, or None.")
-    hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
+    hidden = not progress
     checkpoints = Checkpoints(folder)
     state = None if resume == "never" else checkpoints.newest(required=resume == "required")
     trainer = Trainer(
         experiment, data, *build(experiment, data.identities), machine, folder,
-        lambda chunks: tqdm(chunks, desc="VAE moments", leave=False, disable=hidden),
+        lambda chunks: line(chunks, "VAE moments", hidden=hidden),
     )  # fmt: skip
     accelerator, dcac = trainer.accelerator, trainer.dcac
     history: list[dict] = []
@@ -118,7 +117,7 @@ def train(
             })  # fmt: skip
 
     started = time.time()
-    bar = tqdm(desc=experiment.label, disable=hidden or not accelerator.is_main_process, mininterval=0.5, unit="img")
+    bar = line(text=experiment.label, unit="img", hidden=hidden or not accelerator.is_main_process)
     while epoch <= experiment.epochs:
         lr = trainer.start_epoch(epoch, reset_memory=iteration == 0)
         plan = (experiment.identities, experiment.instances, experiment.seed, epoch, experiment.iterations)

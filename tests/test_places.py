@@ -172,7 +172,7 @@ NOT_COUNTED = {
     "experiment": "its values and the data's and weights' fingerprints are in the key",
     "tiers": "its values are in the key",
     "paths": "says where files are", "pretrained.hub": "says where files are", "data.registry": "says where files are",
-    "checkpoints": "keeps what was computed", "pretrained.files": "loads what is stored, or nothing",
+    "progress": "shows how far a loop is", "checkpoints": "keeps what was computed", "pretrained.files": "loads what is stored, or nothing",
     "world.renderer": "the data's fingerprint is in the key", "world.scenes": "the data's fingerprint is in the key",
     "world.domains": "the data's fingerprint is in the key",
 }  # fmt: skip

@@ -13,7 +13,7 @@ import yaml
 
 from dcac_lite.book.notebook import ParameterError, start
 from dcac_lite.paths import CLONE
-from dcac_lite.tools.reproduce import NOTEBOOKS, code_hash, execute
+from dcac_lite.tools.reproduce import NOTEBOOKS, code_hash, execute, tidy
 
 ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 by_name = pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda p: p.stem)
@@ -58,6 +58,28 @@ def test_public_names_exist():
 
 
 # ---------------------------------------------------------------- notebooks
+
+
+def test_a_line_of_progress_is_text_and_leaves_nothing(monkeypatch):
+    from nbclient import NotebookClient
+
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    code = "from dcac_lite.progress import line\nfor _ in line(range(3), 'counting'): pass"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    shown = []
+    client = NotebookClient(notebook, kernel_name="python3")
+    keep = client.process_message
+
+    def look(message, *rest):
+        shown.append(message["content"].get("data"))
+        return keep(message, *rest)
+
+    monkeypatch.setattr(client, "process_message", look)
+    client.execute()
+    assert any("counting" in data.get("text/plain", "") for data in shown if data)
+    assert not any("widget" in kind for data in shown if data for kind in data)
+    tidy(notebook)
+    assert notebook.cells[0].outputs == []
 
 
 def test_the_book_is_complete():

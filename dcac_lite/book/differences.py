@@ -89,7 +89,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "One symbol z in all four equations. In Eq. 7 the updated prototype is not normalised.",
         "Eq. 5 and 12 take the feature after the BN neck; Eq. 6 and 7 take the same, L2-normalised, and every updated prototype is normalised "
         "again. The hardest sample is the one with the lowest dot product with its own prototype.",
-        "Without the normalisation the temperature 0.01 of Eq. 6 would act on dot products in the hundreds.",
+        "Without the normalisation the temperature 0.01 of Eq. 6 would act on dot products in the hundreds. The logits of Eq. 12 "
+        "grow with the length of the feature after the neck, so the values of tau_c belong to that feature.",
         "As the code does; the docstrings say which z is meant.",
         ("encoder.ReIDModel", "memory.PrototypeMemory", "dcac.DCAC"),
     ),
@@ -279,7 +280,8 @@ TRAPS: tuple[Difference, ...] = (
     Difference(
         "Silent settings", "optimisation", "not stated",
         "Nothing.",
-        "A misspelt or missing entry of the configuration is an empty value that counts as false. An unreadable picture is tried again for ever.",
+        "A misspelt or missing entry of the configuration is an empty value that counts as false, unless a base file sets it (MSMT17's tau_c "
+        "of 1.0 is in one); so print the resolved configuration. An unreadable picture is tried again for ever.",
         "A run can go on for hours with another method than was meant, or stand still.",
         "Unknown names and wrong values are refused in one sentence.",
         ("notebook.start", "experiment.Experiment", "decoding.open_image"),

@@ -105,8 +105,8 @@ def show_figure(figure, alt: str) -> None:
 def start(namespace: dict, **expected) -> Setup:
     """Check a notebook's parameters and prepare its session; call it right after the parameters.
 
-    `namespace` is `globals()`. `expected` gives for every parameter a type (`int`, `float | None`) or
-    a tuple of allowed values. papermill silently accepts unknown names and any type; this does not.
+    `namespace` is `globals()`. `expected` gives for every parameter a type (`int`, `float | None`),
+    a tuple of allowed values or a `range`. papermill silently accepts unknown names and any type; this does not.
     Also sets the figure style and keeps the libraries' chatter out of the notebook.
 
     Raises ParameterError in one sentence that lists the right names, types or values."""
@@ -139,6 +139,10 @@ def _check(name: str, value, rule) -> None:
     if isinstance(rule, tuple):
         if value not in rule:
             raise ParameterError(f"Parameter {name} is {value!r}: expected one of {', '.join(map(repr, rule))}.")
+        return
+    if isinstance(rule, range):
+        if type(value) is not int or value not in rule:
+            raise ParameterError(f"Parameter {name} is {value!r}: expected a whole number of at least {rule.start}.")
         return
     types = rule.__args__ if isinstance(rule, UnionType) else (rule,)
     accepted = (*types, int) if float in types else types

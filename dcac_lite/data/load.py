@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from ..paths import data_root
+from ..progress import over
 from ..tiers import TIERS
 from .domains import Domain, lite_domain, read_dataset
 from .registry import DATASETS, DOMAIN_NAMES, domain_name, is_path
@@ -23,7 +24,7 @@ def load_domain(name: str | os.PathLike, tier: str = "lite", test_resize: str = 
     name = domain_name("domain", name)
     if is_path(name):  # looked at anew each time: one's own data may change in a session
         return read_dataset(
-            name, TIERS[tier].image_size, progress=_bar(f"decoding {Path(name).name}"), test_resize=test_resize
+            name, TIERS[tier].image_size, progress=over(f"decoding {Path(name).name}"), test_resize=test_resize
         )
     return _load_domain(name, tier, Path(TIERS[tier].data or data_root()), test_resize)
 
@@ -34,14 +35,8 @@ def _load_domain(name: str, tier: str, root: Path, test_resize: str) -> Domain:
     if values.share is not None:
         if name not in DOMAIN_NAMES:
             raise ValueError(f"{name} exists in the full tier only; choose one of {', '.join(DOMAIN_NAMES)}.")
-        return lite_domain(name, values.share, values.image_size, _bar(f"drawing {name}"))
+        return lite_domain(name, values.share, values.image_size, over(f"drawing {name}"))
     if name not in DATASETS:
         raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(DATASETS)}.")
     dataset = DATASETS[name]
-    return read_dataset(dataset.find(root), values.image_size, dataset, name, _bar(f"decoding {name}"), test_resize)
-
-
-def _bar(text: str):
-    from tqdm.auto import tqdm
-
-    return lambda items: tqdm(items, desc=text, leave=False, mininterval=1)
+    return read_dataset(dataset.find(root), values.image_size, dataset, name, over(f"decoding {name}"), test_resize)

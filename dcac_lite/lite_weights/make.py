@@ -19,6 +19,7 @@ from torch import Tensor
 from ..augment import normalise
 from ..diffusion import denoising_loss, sample_latents, to_diffusion_input, vae_moments
 from ..pretrained.captions import load_text_encoder
+from ..progress import line, over
 from ..world.domains import caption_words, web_sample
 from ..world.renderer import HEIGHT, WIDTH
 
@@ -60,14 +61,12 @@ def web_images(start: int, count: int, progress=iter) -> tuple[Tensor, list[str]
 
 def _train(parameters, steps: int, lr: float, loss_of_step, label: str, weight_decay: float = 0.01) -> list[dict]:
     """AdamW with a one-cycle schedule; returns the smoothed loss every hundredth of the way."""
-    from tqdm.auto import tqdm
-
     parameters = [p for p in parameters if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.1)
     history, recent = [], []
     start = time.time()
-    for step in (bar := tqdm(range(steps), desc=label, mininterval=2)):
+    for step in (bar := line(range(steps), label)):
         optimizer.zero_grad(set_to_none=True)
         loss = loss_of_step(torch.Generator().manual_seed(1_000_003 * step + 7), step)
         loss.backward()
@@ -271,8 +270,6 @@ def pretrain(out: Path, recipe: Recipe = LITE_RECIPE, stages: tuple[str, ...] = 
 
     A stage whose `history-STAGE.json` exists is finished and is not repeated; it is written last, by
     renaming, so an interrupted stage starts again."""
-    from tqdm.auto import tqdm
-
     clip_folder, sd_folder = out / "clip", out / "stable-diffusion"
     history: list[dict] = []
     data = None
@@ -280,7 +277,7 @@ def pretrain(out: Path, recipe: Recipe = LITE_RECIPE, stages: tuple[str, ...] = 
         record = out / f"history-{stage}.json"
         if not record.exists():
             if data is None:
-                data = web_images(0, recipe.images, lambda r: tqdm(r, desc="drawing the web domain", mininterval=2))
+                data = web_images(0, recipe.images, over("drawing the web domain"))
             images, captions = data
             clip_folder.mkdir(parents=True, exist_ok=True)
             sd_folder.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
 from ..paths import figures_root, replacing, results_folder
+from ..progress import line
 from ..runs import provenance, run
 from ..tiers import LITE, paper_tau_c
 
@@ -110,7 +111,6 @@ def in_processes(door: str, jobs: Sequence[tuple], workers: int = 2, progress: b
     what), in one tidy DataFrame. `workers` processes at a time with one thread each (two single-thread
     processes do more than one with two threads at the lite size). Raises RuntimeError if one fails."""
     import pandas as pd
-    from tqdm.auto import tqdm
 
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
@@ -122,7 +122,7 @@ def in_processes(door: str, jobs: Sequence[tuple], workers: int = 2, progress: b
         return json.loads(done.stdout.splitlines()[-1])
 
     with ThreadPoolExecutor(workers) as pool:
-        results = list(tqdm(pool.map(one, jobs), total=len(jobs), unit="run", disable=not progress))
+        results = list(line(pool.map(one, jobs), total=len(jobs), unit="run", hidden=not progress))
     return pd.DataFrame([row for rows in results for row in rows])
 
 

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..paths import CLONE, figures_folder, figures_root, replacing, runs_root
+from ..progress import NOTHING
 from ..tiers import TIERS
 
 NOTEBOOKS = CLONE / "notebooks"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def code_hash(notebook) -> str:
@@ -76,16 +78,15 @@ def stderr_in(log: Path):
 
 def tidy(notebook) -> None:
     """Drop what changes from run to run and helps no reader: papermill's and the kernel's timings, and
-    progress bars, which are widgets that show nothing once their kernel is gone."""
+    widgets, which show nothing once their kernel is gone, and what is left of a line of progress."""
     notebook.metadata.pop("papermill", None)
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [
-                o for o in cell.outputs if "application/vnd.jupyter.widget-view+json" not in o.get("data", {})
-            ]
+            shown = [(o, o.get("data", {})) for o in cell.outputs]
+            cell.outputs = [o for o, data in shown if data != NOTHING and WIDGET not in data]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

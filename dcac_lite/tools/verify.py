@@ -17,6 +17,7 @@ from ..data.decoding import content_digest, image_digest, in_parallel
 from ..data.listing import Listing, list_images
 from ..data.registry import DATASETS, FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset, paper_name
 from ..paths import data_root
+from ..progress import over
 from ..tiers import TIERS
 
 WIDTH = 96
@@ -182,12 +183,6 @@ def verify(root: Path, progress=iter) -> int:
     return int(complaints > 0)
 
 
-def _bar(items):
-    from tqdm.auto import tqdm
-
-    return tqdm(items, desc="  opening", leave=False, mininterval=1)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = __doc__.partition("\n\n")[2]
     parser.add_argument(
@@ -198,4 +193,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold anything
-    return verify(arguments.root, _bar)
+    return verify(arguments.root, over("  opening"))
