@@ -10,8 +10,8 @@ from torch import Tensor
 from .data.domains import Domain, read_dataset
 from .data.registry import FOLDERS
 from .dcac import DCAC
-from .diffusion import StableDiffusion
 from .experiment import Experiment
+from .pretrained.stable_diffusion import StableDiffusion
 from .tiers import TIERS
 
 #: Queries, gallery images, feature width, identities. full: MSMT17's (Table 1) and CLIP ViT-B/16's.

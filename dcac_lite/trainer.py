@@ -16,8 +16,9 @@ from .data.domains import TrainingSet
 from .data.moments import cached_moments
 from .dcac import DCAC, gradient_norms
 from .device import AUTOCAST, keep_float32
-from .diffusion import StableDiffusion, idle_parameters, sample_latents
+from .diffusion import idle_parameters, sample_latents
 from .experiment import Experiment
+from .pretrained.stable_diffusion import StableDiffusion
 from .recipes import RECIPES
 
 

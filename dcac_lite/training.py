@@ -14,13 +14,15 @@ from .checkpoints import Checkpoints, trained_state
 from .conditioning import make_condition
 from .data.domains import TrainingSet
 from .dcac import DCAC
-from .diffusion import StableDiffusion, load_stable_diffusion, use_one_token_attention
-from .encoder import ReIDModel, load_clip_visual
+from .diffusion import use_one_token_attention
+from .encoder import ReIDModel
 from .experiment import Experiment
 from .lean_unet import lean_unet
 from .memory import PrototypeMemory
 from .paths import replacing
+from .pretrained.clip import load_clip_visual
 from .pretrained.files import write_tensors
+from .pretrained.stable_diffusion import StableDiffusion, load_stable_diffusion
 from .recipes import RECIPES
 from .sampling import epoch_batches
 from .tiers import TIERS

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from dcac_lite import FeatureExtractor, ReIDModel
-from dcac_lite.encoder import load_clip_visual
+from dcac_lite.pretrained.clip import load_clip_visual
 from dcac_lite.release.export import main
 from dcac_lite.tiers import LITE
 

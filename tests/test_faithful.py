@@ -12,8 +12,9 @@ from official_step import awaken, learnable_parts, official_neck, official_proto
 from dcac_lite import DCAC, SCHEMES, Experiment, PrototypeMemory, ReIDModel, adapt, make_condition
 from dcac_lite.adaptation import add_stray_biases
 from dcac_lite.augment import random_crop, random_erasing
-from dcac_lite.diffusion import load_stable_diffusion, sample_latents, use_one_token_attention
+from dcac_lite.diffusion import sample_latents, use_one_token_attention
 from dcac_lite.lean_unet import lean_unet
+from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 from dcac_lite.recipes import RECIPES
 from dcac_lite.tiers import FULL, LITE
 from dcac_lite.trainer import lr_factor, step_inputs

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from ..diffusion import StableDiffusion, vae_moments
+from ..diffusion import vae_moments
 from ..paths import data_root
+from ..pretrained.stable_diffusion import StableDiffusion
 from .decoding import DIGEST, decode, in_parallel, npy_header, size_in_words
 from .domains import TrainingSet
 

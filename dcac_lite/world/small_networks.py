@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ..augment import normalise, random_crop, random_flip, to_tensor
 from ..data.domains import TrainingSet
-from ..encoder import ReIDModel, build_visual, id_loss, load_clip_visual, visual_architecture
+from ..encoder import ReIDModel, id_loss
 from ..experiment import Experiment
+from ..pretrained.clip import build_visual, load_clip_visual, visual_architecture
 from ..sampling import epoch_batches
 from ..tiers import TIERS
 from ..trainer import Trainer
