@@ -76,8 +76,8 @@ def make_model(experiment: Experiment, identities: int, device: torch.device) ->
             **config | {"vision_cfg": config["vision_cfg"] | {"image_size": tier.image_size}}
         ).visual
         unet, vae = UNet2DConditionModel(**SD15_UNET), AutoencoderKL(**SD15_VAE).requires_grad_(False).eval()
-        parts = StableDiffusion(unet, vae, schedule, tier.diffusion_size)
-        return assemble(experiment, identities, visual, parts), parts
+        sd = StableDiffusion(unet, vae, schedule, tier.diffusion_size)
+        return assemble(experiment, identities, visual, sd), sd
 
 
 def second_model(dcac: DCAC, share_frozen: bool) -> DCAC:

@@ -28,11 +28,11 @@ def vae_moments(vae: torch.nn.Module, images: Tensor, size: int, batch: int = 12
 
     `images` uint8 [N, 3, H, W]; `progress` wraps the batch iterator (for example `tqdm`)."""
     device = next(vae.parameters()).device
-    parts = []
+    done = []
     for start in progress(range(0, len(images), batch)):
         x = to_diffusion_input(to_tensor(images[start : start + batch]).to(device), size)
-        parts.append(vae.encode(x).latent_dist.parameters.float().cpu())
-    return torch.cat(parts)
+        done.append(vae.encode(x).latent_dist.parameters.float().cpu())
+    return torch.cat(done)
 
 
 def sample_latents(moments: Tensor, scaling_factor: float, noise: Tensor) -> Tensor:

@@ -47,11 +47,11 @@ class ReIDModel(nn.Module):
         self.eval()
         device = next(self.parameters()).device
         try:
-            parts = []
+            done = []
             for start in progress(range(0, len(images), batch)):
                 x = normalise(to_tensor(images[start : start + batch]).to(device))
-                parts.append(F.normalize(self.neck(self.visual(x).float())).cpu())
-            return torch.cat(parts)
+                done.append(F.normalize(self.neck(self.visual(x).float())).cpu())
+            return torch.cat(done)
         finally:
             self.train(was_training)
 

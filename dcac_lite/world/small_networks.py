@@ -133,7 +133,7 @@ def train_encoder(experiment: Experiment, data: TrainingSet) -> Extractor:
     for epoch in range(1, experiment.epochs + 1):
         trainer.start_epoch(epoch)
         batches = epoch_batches(data.labels, tier.identities, tier.instances, experiment.seed, epoch, tier.iterations)
-        for inputs in trainer.inputs(batches, step):
-            trainer.step(inputs)
+        for batch in trainer.inputs(batches, step):
+            trainer.step(batch)
         step += len(batches)
     return lambda images: model.reid.features(images).numpy()
