@@ -16,11 +16,12 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
     from .data.domains import read_dataset, training_set
     from .data.load import load_domain
     from .dcac import DCAC, gradient_norms
-    from .diffusion import denoising_loss, load_stable_diffusion
+    from .diffusion import denoising_loss
     from .encoder import ReIDModel
     from .evaluation import evaluate, rank_metrics
     from .experiment import Experiment
     from .memory import PrototypeMemory
+    from .pretrained.stable_diffusion import load_stable_diffusion
     from .release.export import FeatureExtractor
     from .runs import Run, run
     from .studies.study import paired_interval
@@ -40,7 +41,7 @@ _HOMES = {
     "make_condition": "conditioning",
     "MODES": "adaptation",
     "adapt": "adaptation",
-    "load_stable_diffusion": "diffusion",
+    "load_stable_diffusion": "pretrained.stable_diffusion",
     "denoising_loss": "diffusion",
     "gradient_norms": "dcac",
     "paired_interval": "studies.study",

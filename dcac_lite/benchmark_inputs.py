@@ -10,8 +10,8 @@ from torch import Tensor
 from .data.domains import Domain, read_dataset
 from .data.registry import FOLDERS
 from .dcac import DCAC
-from .diffusion import StableDiffusion
 from .experiment import Experiment
+from .pretrained.stable_diffusion import StableDiffusion
 from .tiers import TIERS
 
 #: Queries, gallery images, feature width, identities. full: MSMT17's (Table 1) and CLIP ViT-B/16's.
@@ -76,8 +76,8 @@ def make_model(experiment: Experiment, identities: int, device: torch.device) ->
             **config | {"vision_cfg": config["vision_cfg"] | {"image_size": tier.image_size}}
         ).visual
         unet, vae = UNet2DConditionModel(**SD15_UNET), AutoencoderKL(**SD15_VAE).requires_grad_(False).eval()
-        parts = StableDiffusion(unet, vae, schedule, tier.diffusion_size)
-        return assemble(experiment, identities, visual, parts), parts
+        sd = StableDiffusion(unet, vae, schedule, tier.diffusion_size)
+        return assemble(experiment, identities, visual, sd), sd
 
 
 def second_model(dcac: DCAC, share_frozen: bool) -> DCAC:

@@ -37,12 +37,15 @@ class DCAC(nn.Module):
         latents: Tensor | None = None,
         noise: Tensor | None = None,
         timesteps: Tensor | None = None,
+        measure: float | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """One forward pass. x: augmented images [B, 3, H, W]; labels int64 [B]; latents F_0 of the
-        un-augmented images and noise [B, 4, h, w]; timesteps int64 [B].
+        un-augmented images and noise [B, 4, h, w]; timesteps int64 [B]. measure: the `scale` at which to take
+        `gradient_norms` as well, which is a backward pass more; None takes none.
 
-        Returns the losses, scalars named `id`, `pcl`, `dif` (not for the baseline) and `total`, and z
-        [B, d] after the neck, which the memory wants after the backward pass."""
+        Returns the losses, scalars named `id`, `pcl`, `dif` (not for the baseline) and `total`, with
+        `measure` also `gradient_reid` and `gradient_dif` (not for the baseline), and z [B, d] after the neck,
+        which the memory wants after the backward pass."""
         z, logits = self.reid(x)
         with full_precision(z):
             losses = {"id": id_loss(logits, labels), "pcl": self.memory.loss(F.normalize(z), labels)}
@@ -52,6 +55,11 @@ class DCAC(nn.Module):
             losses["dif"] = denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c, self.reduction)
             total = total + self.lambda_ * losses["dif"]  # L_total, Eq. 13
         losses["total"] = total
+        if measure is not None and c is not None:
+            # here, since a wrapper may hand on a copy of z that no gradient reaches
+            with full_precision(z):
+                norms = gradient_norms(losses, z, measure)
+            losses |= {f"gradient_{name}": torch.tensor(norm, device=z.device) for name, norm in norms.items()}
         return losses, z
 
 

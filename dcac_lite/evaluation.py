@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,18 @@ from .device import keep_float32
 
 _UNIT = 1e-2  # a squared length this near to 1 counts as unit length: rounding of bfloat16 features stays below
 ROWS = 16  # queries whose gallery distances are counted together: few enough to stay in a CPU's cache
+
+
+@dataclass(frozen=True)
+class Features:
+    """Images as retrieval sees them. x: features [N, d]; pids and cameras: int64 [N]."""
+
+    x: Tensor
+    pids: np.ndarray
+    cameras: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pids)
 
 
 class _Batch(NamedTuple):
@@ -52,9 +65,9 @@ def rank_metrics(
     Returns {"mAP", "R1", "R5", ..., "queries"}. Raises ValueError when no query can be counted, a
     feature is not finite, or the arguments do not fit each other."""
     _check_positive("ranks", ranks)
-    query, gallery, *ids = _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras)
+    asked, searched = _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras)
     precision_sum, hits, counted = 0.0, np.zeros(len(ranks)), 0
-    for _, distances, columns, matches in _batches(query, gallery, *ids, batch):
+    for _, distances, columns, matches in _batches(asked, searched, batch):
         own = distances.gather(1, torch.from_numpy(columns).to(distances.device))
         own = own.masked_fill(torch.from_numpy(~matches).to(own.device), torch.inf).sort(1).values  # [B, M]
         number = matches.sum(1)
@@ -89,14 +102,14 @@ def rank_lists(
     whether each is a true match, bool [Q, top]. Where a query has fewer valid images the rest is -1
     and False. Among equally far images the order is not defined."""
     _check_positive("top", [top])
-    query, gallery, *ids = _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras)
-    positions = np.full((len(query), top), -1)
-    for rows, distances, _, _ in _batches(query, gallery, *ids, batch):
-        nearest = distances.topk(min(top, len(gallery)), largest=False)
+    asked, searched = _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras)
+    positions = np.full((len(asked), top), -1)
+    for rows, distances, _, _ in _batches(asked, searched, batch):
+        nearest = distances.topk(min(top, len(searched)), largest=False)
         found = nearest.indices.masked_fill(nearest.values.isinf(), -1).cpu().numpy()
         positions[rows, : found.shape[1]] = found
     there = positions >= 0
-    return positions, there & (ids[1][positions] == ids[0][:, None])
+    return positions, there & (searched.pids[positions] == asked.pids[:, None])
 
 
 def evaluate(
@@ -136,21 +149,19 @@ def _ranks(distances: Tensor, own: Tensor, rows: Tensor) -> tuple[np.ndarray, np
     return torch.searchsorted(own, own, right=True).cpu().numpy(), seen
 
 
-def _batches(
-    query: Tensor, gallery: Tensor, query_pids, gallery_pids, query_cameras, gallery_cameras, batch: int
-) -> Iterator[_Batch]:
+def _batches(query: Features, gallery: Features, batch: int) -> Iterator[_Batch]:
     _check_positive("batch", [batch])
-    squared = gallery.square().sum(1)
-    by_identity = np.argsort(gallery_pids, kind="stable")
-    first, after = (np.searchsorted(gallery_pids[by_identity], query_pids, side) for side in ("left", "right"))
+    squared = gallery.x.square().sum(1)
+    by_identity = np.argsort(gallery.pids, kind="stable")
+    first, after = (np.searchsorted(gallery.pids[by_identity], query.pids, side) for side in ("left", "right"))
     for start in range(0, len(query), batch):
         rows = slice(start, start + batch)
         # |q|^2 is the same for a whole row and does not change its order
-        distances = torch.addmm(squared, query[rows], gallery.t(), alpha=-2)
+        distances = torch.addmm(squared, query.x[rows], gallery.x.t(), alpha=-2)
         places = first[rows, None] + np.arange((after - first)[rows].max())
         same = places < after[rows, None]
         columns = by_identity[np.minimum(places, len(gallery) - 1)]
-        ignored = same & (gallery_cameras[columns] == query_cameras[rows, None])
+        ignored = same & (gallery.cameras[columns] == query.cameras[rows, None])
         row, place = np.nonzero(ignored)
         distances[torch.from_numpy(row), torch.from_numpy(columns[row, place])] = torch.inf
         yield _Batch(rows, distances, columns, same & ~ignored)
@@ -162,30 +173,33 @@ def _check_positive(name: str, values: Sequence[int]) -> None:
             raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1.")
 
 
-def _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras) -> tuple:
-    """The arguments of `rank_metrics` as tensors ready for `_batches` and as int64 arrays."""
+def _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras) -> tuple[Features, Features]:
+    """The arguments of `rank_metrics`, ready for `_batches`."""
     query, gallery = _tensor("query", query), _tensor("gallery", gallery)
-    ids = []
-    for name, features, what, values in (
-        ("query", query, "person ids", query_pids), ("gallery", gallery, "person ids", gallery_pids),
-        ("query", query, "cameras", query_cameras), ("gallery", gallery, "cameras", gallery_cameras),
-    ):  # fmt: skip
-        values = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
-        if values.shape != (len(features),):
-            shape = list(values.shape)
-            raise ValueError(
-                f"There are {len(features)} {name} features and {what} of shape {shape}; expected one each."
-            )
-        if values.size and (values.dtype.kind not in "iu" or values.max() > np.iinfo(np.int64).max):
-            raise ValueError(f"The {what} of the {name} are {values.dtype}; expected whole numbers below 2^63.")
-        ids.append(values.astype(np.int64))
+    query_pids = _numbers("query", query, "person ids", query_pids)
+    query_cameras = _numbers("query", query, "cameras", query_cameras)
+    gallery_pids = _numbers("gallery", gallery, "person ids", gallery_pids)
+    gallery_cameras = _numbers("gallery", gallery, "cameras", gallery_cameras)
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(
-            f"Query features have {query.shape[1]} entries and gallery features {gallery.shape[1]}; one model must make both."
+            f"Query features have {query.shape[1]} entries and gallery features {gallery.shape[1]}; one model must "
+            "make both."
         )
     if not len(gallery):
         raise ValueError("The gallery is empty; there is nothing to rank.")
-    return *_precise(query.to(gallery.device), gallery), *ids
+    query, gallery = _precise(query.to(gallery.device), gallery)
+    return Features(query, query_pids, query_cameras), Features(gallery, gallery_pids, gallery_cameras)
+
+
+def _numbers(name: str, features: Tensor, what: str, values) -> np.ndarray:
+    """One whole number for each of the features, int64."""
+    values = np.asarray(values.cpu() if isinstance(values, Tensor) else values)
+    if values.shape != (len(features),):
+        shape = list(values.shape)
+        raise ValueError(f"There are {len(features)} {name} features and {what} of shape {shape}; expected one each.")
+    if values.size and (values.dtype.kind not in "iu" or values.max() > np.iinfo(np.int64).max):
+        raise ValueError(f"The {what} of the {name} are {values.dtype}; expected whole numbers below 2^63.")
+    return values.astype(np.int64)
 
 
 def _tensor(name: str, features) -> Tensor:

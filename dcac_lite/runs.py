@@ -27,12 +27,12 @@ from .data.load import load_domain
 from .data.registry import domain_name
 from .dcac import DCAC
 from .device import AUTOCAST, compute_device
-from .diffusion import REVISIONS
 from .encoder import ReIDModel
 from .evaluation import evaluate
 from .experiment import Experiment
 from .paths import CLONE, IN_CLONE, remove_parts, replacing, runs_root
 from .pretrained.files import check_fit, file_sha256, load_exactly, read_json, read_tensors
+from .pretrained.stable_diffusion import REVISIONS
 from .release.convert import load_converted
 from .tiers import TIERS
 from .trainer import Machine

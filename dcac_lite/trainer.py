@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,10 +15,11 @@ from torch.nn.parallel import DistributedDataParallel
 from .augment import augment
 from .data.domains import TrainingSet
 from .data.moments import cached_moments
-from .dcac import DCAC, gradient_norms
+from .dcac import DCAC
 from .device import AUTOCAST, keep_float32
-from .diffusion import StableDiffusion, idle_parameters, sample_latents
+from .diffusion import idle_parameters, sample_latents
 from .experiment import Experiment
+from .pretrained.stable_diffusion import StableDiffusion
 from .recipes import RECIPES
 
 
@@ -30,6 +32,39 @@ def lr_factor(epoch: int, warmup: int, milestones: tuple[int, ...], from_start: 
     return ramp * 0.1 ** sum(epoch >= m for m in milestones)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What a step works on, on the device, in the order of `DCAC.forward`'s arguments. images: augmented and
+    normalised, [B, 3, H, W]; labels int64 [B]; latents F_0 of the un-augmented images and noise [B, C, h, w];
+    timesteps int64 [B]. The last three are None for a baseline."""
+
+    images: Tensor
+    labels: Tensor
+    latents: Tensor | None = None
+    noise: Tensor | None = None
+    timesteps: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[Tensor | None]:
+        """So that `dcac(*batch)` is a forward pass."""
+        return (getattr(self, field.name) for field in fields(self))
+
+    def share(self, start: int, size: int) -> "Batch":
+        """`size` rows from `start` on."""
+        return Batch(*(None if t is None else t[start : start + size] for t in self))
+
+
+class _Fetched(NamedTuple):
+    """A batch as it comes from disk: images uint8 [B, 3, H, W], labels int64 [B], and float16 posterior moments
+    [B, 2C, h, w], None for a baseline."""
+
+    images: Tensor
+    labels: Tensor
+    moments: Tensor | None
+
+
 def step_inputs(
     experiment: Experiment,
     data: TrainingSet,
@@ -38,36 +73,38 @@ def step_inputs(
     rows: Tensor,
     step: int,
     device,
-) -> tuple[Tensor, ...]:
-    """The inputs of `DCAC.forward` for the images at `rows`. All that is random in a step comes from
+) -> Batch:
+    """The batch of the images at `rows`. All that is random in a step comes from
     one generator seeded by the experiment's seed and the step, which is why a run can be resumed
     exactly and why a baseline and a DCAC of one seed see the same augmented batches."""
     return _on_device(experiment, _fetch(data, moments, rows), scaling, step, torch.device(device))
 
 
-def _fetch(data: TrainingSet, moments: np.ndarray | None, rows: Tensor) -> tuple[Tensor, ...]:
-    """What a step needs from disk: images, labels and moments at `rows`, on the CPU, in pinned memory if
-    there is a GPU, so that copying them there holds nothing up."""
-    host = (data.images(rows), data.labels[rows])
-    host += () if moments is None else (torch.from_numpy(moments[rows.numpy()]),)
-    return tuple(t.pin_memory() for t in host) if torch.cuda.is_available() else host
+def _fetch(data: TrainingSet, moments: np.ndarray | None, rows: Tensor) -> _Fetched:
+    """What a step needs from disk, on the CPU, in pinned memory if there is a GPU, so that copying it there
+    holds nothing up."""
+    own = None if moments is None else torch.from_numpy(moments[rows.numpy()])
+    fetched = _Fetched(data.images(rows), data.labels[rows], own)
+    if not torch.cuda.is_available():
+        return fetched
+    return _Fetched(*(None if t is None else t.pin_memory() for t in fetched))
 
 
-def _on_device(experiment: Experiment, host: tuple[Tensor, ...], scaling: float, step: int, device: torch.device):
-    images, labels, *moments = (t.to(device, non_blocking=True) for t in host)
+def _on_device(experiment: Experiment, fetched: _Fetched, scaling: float, step: int, device: torch.device) -> Batch:
+    images, labels, moments = (None if t is None else t.to(device, non_blocking=True) for t in fetched)
     generator = torch.Generator(device).manual_seed(experiment.seed * 1_000_003 + step)
     x = augment(images, experiment.padding, experiment.erasing, generator)
-    if not moments:
-        return x, labels
-    (own,) = moments
-    shape = own[:, : own.shape[1] // 2].shape
+    if moments is None:
+        return Batch(x, labels)
+    B, both, h, w = moments.shape  # mean and log-variance of each of the latent's channels
+    shape = B, both // 2, h, w
     sampling = torch.randn(shape, generator=generator, device=device)
     if not RECIPES[experiment.recipe].posterior_sample:
         sampling = torch.zeros_like(sampling)
-    latents = sample_latents(own.float(), scaling, sampling)
+    latents = sample_latents(moments.float(), scaling, sampling)
     noise = torch.randn(shape, generator=generator, device=device)
-    timesteps = torch.randint(1000, (len(own),), generator=generator, device=device)
-    return x, labels, latents, noise, timesteps
+    timesteps = torch.randint(1000, (B,), generator=generator, device=device)
+    return Batch(x, labels, latents, noise, timesteps)
 
 
 @dataclass(frozen=True)
@@ -90,14 +127,14 @@ class Trainer:
 
     Runs through accelerate: CPU, one GPU, or several processes that share every batch under
     `accelerate launch` or `torchrun`. Nothing in a step waits for the device, so losses come back as
-    tensors. `dcac` and `parts` are what `build` returns; `parts` None is a baseline."""
+    tensors. `dcac` and `sd` are what `build` returns; `sd` None is a baseline."""
 
     def __init__(
         self,
         experiment: Experiment,
         data: TrainingSet,
         dcac: DCAC,
-        parts: StableDiffusion | None,
+        sd: StableDiffusion | None,
         machine: Machine = Machine(),
         folder: Path | None = None,
         progress: Callable = iter,
@@ -124,12 +161,12 @@ class Trainer:
         self.device = self.accelerator.device
         self.experiment, self.data, self.dcac = experiment, data, dcac
         self.moments, self.scaling = None, 1.0
-        if parts is not None:
-            parts.vae.to(self.device)
+        if sd is not None:
+            sd.vae.to(self.device)
             with self.accelerator.main_process_first():
-                self.moments = cached_moments(parts, data, progress)
-            parts.vae.cpu()  # its work is done
-            self.scaling = parts.vae.config.scaling_factor
+                self.moments = cached_moments(sd, data, progress)
+            sd.vae.cpu()  # its work is done
+            self.scaling = sd.vae.config.scaling_factor
             self._prepare_unet(machine)
             idle = [f"unet.{name}" for name in idle_parameters(dcac.unet)]
             # else every backward pass would look for them and wait for the device
@@ -182,8 +219,8 @@ class Trainer:
             own = torch.cat([self.dcac.reid.features(self.data.images(some)) for some in rows.split(256)])
         return self.accelerator.gather(own.to(self.device))[: len(self.data)]
 
-    def inputs(self, batches: Iterable[Tensor], first_step: int) -> Iterator[tuple[Tensor, ...]]:
-        """The inputs of each batch of row numbers; the next one is fetched while one is used."""
+    def inputs(self, batches: Iterable[Tensor], first_step: int) -> Iterator[Batch]:
+        """The batch of each group of row numbers; the next one is fetched while one is used."""
         with ThreadPoolExecutor(1) as pool:
             waiting = None
             for step, rows in enumerate([*batches, None], first_step):
@@ -191,43 +228,33 @@ class Trainer:
                 if ready:
                     yield _on_device(self.experiment, ready.result(), self.scaling, step - 1, self.device)
 
-    def _forward(self, *inputs: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The losses and z as it left the neck. The z that the wrapped model returns is a copy, made after
-        the losses were computed, which no gradient reaches."""
-        seen: list[Tensor] = []
-        hook = self.dcac.reid.neck.register_forward_hook(lambda module, arguments, z: seen.append(z))
-        losses, _ = self.model(*inputs)
-        hook.remove()
-        return losses, seen[0]
-
-    def step(self, inputs: tuple[Tensor, ...], measure: bool = False) -> dict[str, Tensor]:
-        """Forward, backward, optimizer and memory update for one batch. inputs: of the whole batch; each
-        process takes its share of it, and `experiment.accumulation` parts of that one after the other.
+    def step(self, batch: Batch, measure: bool = False) -> dict[str, Tensor]:
+        """Forward, backward, optimizer and memory update. batch: the whole one; each process takes its part
+        of it, and works that through in `experiment.accumulation` shares, one after the other.
         Returns the losses of the whole batch (detached, on the device), with `measure` also
         `dcac.gradient_norms` as `gradient_reid` and `gradient_dif`."""
-        processes, parts = self.accelerator.num_processes, self.experiment.accumulation
-        share = len(inputs[0]) // (processes * parts)
+        processes, accumulation = self.accelerator.num_processes, self.experiment.accumulation
+        size = len(batch) // (processes * accumulation)
+        own = batch.share(self.accelerator.process_index * accumulation * size, accumulation * size)
+        scaler = self.accelerator.scaler
+        scale = (scaler.get_scale() if scaler else 1.0) if measure else None
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         features = []
-        for part in range(parts):
-            first = (self.accelerator.process_index * parts + part) * share
+        for start in range(0, len(own), size):
             with self.accelerator.accumulate(self.model):
-                losses, z = self._forward(*(t[first : first + share] for t in inputs))
-                values = {k: v.detach() for k, v in losses.items()}
-                if measure and "dif" in losses:
-                    norms = gradient_norms(
-                        losses, z, self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0
-                    )
-                    values |= {f"gradient_{k}": torch.tensor(v**2, device=self.device) for k, v in norms.items()}
+                losses, z = self.model(*own.share(start, size), measure=scale)
                 self.accelerator.backward(losses["total"])
                 self.optimizer.step()
             features.append(z.detach())
-            sums = {k: sums.get(k, 0) + v / parts for k, v in values.items()}
+            for name, value in losses.items():
+                # of gradients of equal shares, the squares of the norms can be added up
+                value = value.detach().square() if name.startswith("gradient_") else value.detach()
+                sums[name] = sums.get(name, 0) + value / accumulation
         feature = F.normalize(torch.cat(features))
-        labels = inputs[1][self.accelerator.process_index * share * parts :][: share * parts]
-        self.dcac.memory.update(self.accelerator.gather(feature), self.accelerator.gather(labels))
+        self.dcac.memory.update(self.accelerator.gather(feature), self.accelerator.gather(own.labels))
         if processes > 1:
             sums = dict(zip(sums, self.accelerator.reduce(torch.stack(list(sums.values())), "mean")))
         # the gradient of a mean over equal shares, from the squared norms of the shares' own gradients
-        return {k: (v / (processes * parts)).sqrt() if k.startswith("gradient_") else v for k, v in sums.items()}
+        shares = processes * accumulation
+        return {k: (v / shares).sqrt() if k.startswith("gradient_") else v for k, v in sums.items()}

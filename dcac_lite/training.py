@@ -13,14 +13,16 @@ from .checkpoints import Checkpoints, trained_state
 from .conditioning import make_condition
 from .data.domains import TrainingSet
 from .dcac import DCAC
-from .diffusion import StableDiffusion, load_stable_diffusion, use_one_token_attention
-from .encoder import ReIDModel, load_clip_visual
+from .diffusion import use_one_token_attention
+from .encoder import ReIDModel
 from .experiment import Experiment
 from .lean_unet import lean_unet
 from .memory import PrototypeMemory
 from .paths import replacing
+from .pretrained.clip import load_clip_visual
 from .pretrained.files import write_tensors
 from .progress import line
+from .pretrained.stable_diffusion import StableDiffusion, load_stable_diffusion
 from .recipes import RECIPES
 from .sampling import epoch_batches
 from .tiers import TIERS
@@ -30,37 +32,37 @@ LOG_EVERY = 16  # steps between two looks at the losses, each of which waits for
 
 
 def build(experiment: Experiment, identities: int) -> tuple[DCAC, StableDiffusion | None]:
-    """The untrained model of a resolved experiment and, unless it is a baseline, its diffusion parts.
+    """The untrained model of a resolved experiment and, unless it is a baseline, its Stable Diffusion.
 
     New weights come from torch's global generator, seeded here with the experiment's seed; the Re-ID
     side is drawn first, so that a baseline and a DCAC of one seed start equal."""
     tier = TIERS[experiment.tier]
     torch.manual_seed(experiment.seed)
-    visual, parts = load_clip_visual(tier.clip, tier.image_size), None
+    visual, sd = load_clip_visual(tier.clip, tier.image_size), None
     if experiment.conditioning != "none":
-        parts = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size, ema=tier.ema)
-    return assemble(experiment, identities, visual, parts), parts
+        sd = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size, ema=tier.ema)
+    return assemble(experiment, identities, visual, sd), sd
 
 
-def assemble(experiment: Experiment, identities: int, visual: nn.Module, parts: StableDiffusion | None) -> DCAC:
-    """The model of a resolved experiment from an image tower and, unless it is a baseline, the parts of
-    a Stable Diffusion, whose U-Net is adapted in place."""
+def assemble(experiment: Experiment, identities: int, visual: nn.Module, sd: StableDiffusion | None) -> DCAC:
+    """The model of a resolved experiment from an image tower and, unless it is a baseline, a Stable Diffusion,
+    whose U-Net is adapted in place."""
     recipe = RECIPES[experiment.recipe]
     reid = ReIDModel(visual, identities)
     width = reid.classifier.in_features
     memory = PrototypeMemory(identities, width, experiment.tau, experiment.gamma)
-    if parts is None:
+    if sd is None:
         return DCAC(reid, memory)
-    dim = parts.unet.config.cross_attention_dim
+    dim = sd.unet.config.cross_attention_dim
     rescaled = experiment.conditioning == "class-wise" and recipe.class_wise_rescaled
     scheme = "class-wise-rescaled" if rescaled else experiment.conditioning
     condition = make_condition(scheme, identities, width, dim, experiment.tau_c)
     if recipe.stray_biases and experiment.adaptation == "lora":
-        add_stray_biases(parts.unet)
-    unet = adapt(parts.unet, experiment.adaptation, experiment.rank, recipe.second_feed_forward)
+        add_stray_biases(sd.unet)
+    unet = adapt(sd.unet, experiment.adaptation, experiment.rank, recipe.second_feed_forward)
     reduction = "squared norm" if recipe.squared_norm else "mean"
     unet = use_one_token_attention(lean_unet(unet))
-    return DCAC(reid, memory, condition, unet, parts.scheduler, experiment.lambda_, reduction)
+    return DCAC(reid, memory, condition, unet, sd.scheduler, experiment.lambda_, reduction)
 
 
 def train(
@@ -127,9 +129,9 @@ def train(
         )
         bar.n = step * batches.shape[1]
         pending: list[tuple[int, dict[str, Tensor]]] = []
-        for inputs in trainer.inputs(batches[iteration:], step):
+        for batch in trainer.inputs(batches[iteration:], step):
             last = iteration + 1 == len(batches)
-            losses = trainer.step(inputs, measure=last)
+            losses = trainer.step(batch, measure=last)
             step, iteration = step + 1, iteration + 1
             pending.append((step, losses))
             checkpoint_due = bool(checkpoint_every) and step % checkpoint_every == 0

@@ -4,7 +4,7 @@ import ast
 from graphlib import TopologicalSorter
 
 import dcac_lite
-from dcac_lite.code_key import imports_of
+from dcac_lite.code_key import imports_of, module_file
 from dcac_lite.paths import PACKAGE
 
 MODULES = sorted(
@@ -18,6 +18,23 @@ def test_no_import_runs_in_a_circle():
     """Counted are imports inside functions too: to import late hides a circle and does not open it."""
     order = list(TopologicalSorter({module: imports_of(module) for module in MODULES}).static_order())
     assert sorted(order) == MODULES
+
+
+#: What the equations are read in.
+METHOD = ("encoder", "memory", "diffusion", "adaptation", "conditioning", "dcac", "augment", "sampling", "evaluation")
+
+
+def test_the_method_reads_no_weight_files():
+    reached, waiting = set(), set(METHOD)
+    while waiting:
+        reached.add(module := waiting.pop())
+        waiting |= imports_of(module) - reached
+    assert not [name for name in reached if name.startswith(("pretrained", "release", "lite_weights"))]
+    for module in METHOD:
+        text = module_file(module).read_text(encoding="utf-8")
+        assert not [word for word in ("safetensors", "from_pretrained", "torch.load", "open_clip.") if word in text], (
+            module
+        )
 
 
 def test_editors_see_what_is_public():

@@ -146,7 +146,7 @@ def test_padding_is_erased_too_as_erasing_comes_last():
 def test_a_step_of_the_full_tier_pads_by_10_and_erases_half_of_its_images():
     data = TrainingSet((index_images(32, 256, 128).numpy(),), torch.arange(32) // 4, 8, (), "made up")
     experiment = Experiment(tier="full", conditioning="none").resolved()
-    steps = [read(step_inputs(experiment, data, None, 1.0, torch.arange(32), step, "cpu")[0]) for step in range(8)]
+    steps = [read(step_inputs(experiment, data, None, 1.0, torch.arange(32), step, "cpu").images) for step in range(8)]
     mirrored, down, right, erased = (torch.cat(t) for t in zip(*steps))
     assert set(down.tolist()) == set(right.tolist()) == set(range(-10, 11))
     share = erased.flatten(1).float().mean(1)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from tiny_weights import SIZE, TINY
 from torch import nn
 
-from dcac_lite.diffusion import load_stable_diffusion
-from dcac_lite.encoder import build_visual, load_clip, load_clip_visual, resize_positions, visual_architecture
+from dcac_lite.pretrained.clip import build_visual, load_clip, load_clip_visual, resize_positions, visual_architecture
+from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 from dcac_lite.tiers import FULL, LITE
 
 

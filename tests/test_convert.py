@@ -98,7 +98,7 @@ def test_features_are_the_original_model_s(parts, official, converted):
 
 @torch.no_grad()
 def test_vae_prompts_and_classifier_arrive(parts, official, converted):
-    from dcac_lite.diffusion import load_stable_diffusion
+    from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 
     folder, _, dcac = converted["keep"]
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))

@@ -10,7 +10,7 @@ from test_differences import said
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcac_lite import MODES, ReIDModel, adapt, make_condition
-from dcac_lite.encoder import build_visual
+from dcac_lite.pretrained.clip import build_visual
 from dcac_lite.pretrained.single_file import SD15_UNET, SD15_VAE
 from dcac_lite.tiers import FULL
 

@@ -71,9 +71,9 @@ def test_what_is_set_is_what_a_run_does(smoke_data, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "step", spy)
     monkeypatch.setattr(Checkpoints, "write", lambda self, state: states.append(state["optimizer"]["param_groups"]))
     training.train(e, smoke_data, tmp_path, progress=False)
-    assert len(seen) == 2 * 3 and {len(inputs[0]) for _, inputs in seen} == {18}
-    assert all((torch.bincount(labels) > 0).sum() == 6 for _, (_, labels) in seen)
-    x = seen[0][1][0]  # without padding an image is only flipped, and each has its erased part
+    assert len(seen) == 2 * 3 and {len(batch) for _, batch in seen} == {18}
+    assert all((torch.bincount(batch.labels) > 0).sum() == 6 for _, batch in seen)
+    x = seen[0][1].images  # without padding an image is only flipped, and each has its erased part
     assert ((x == 0.5).flatten(1).float().mean(1) > 0.01).all()
     memory = seen[0][0].dcac.memory
     assert (memory.tau, memory.gamma) == (0.3, 0.9)

@@ -11,7 +11,7 @@ from dcac_lite import TIERS, ReIDModel, load_domain, load_stable_diffusion, rank
 from dcac_lite.book.notebook import Setup, show_figure
 from dcac_lite.book.rank_figure import rank_figure
 from dcac_lite.data.domains import Split
-from dcac_lite.encoder import load_clip_visual
+from dcac_lite.pretrained.clip import load_clip_visual
 
 
 @pytest.fixture(scope="module")

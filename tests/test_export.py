@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from dcac_lite import FeatureExtractor, ReIDModel
 from dcac_lite.__main__ import main
-from dcac_lite.encoder import load_clip_visual
+from dcac_lite.pretrained.clip import load_clip_visual
 from dcac_lite.tiers import LITE
 
 

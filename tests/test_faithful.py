@@ -12,8 +12,9 @@ from official_step import awaken, learnable_parts, official_neck, official_proto
 from dcac_lite import DCAC, SCHEMES, Experiment, PrototypeMemory, ReIDModel, adapt, make_condition
 from dcac_lite.adaptation import add_stray_biases
 from dcac_lite.augment import random_crop, random_erasing
-from dcac_lite.diffusion import load_stable_diffusion, sample_latents, use_one_token_attention
+from dcac_lite.diffusion import sample_latents, use_one_token_attention
 from dcac_lite.lean_unet import lean_unet
+from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 from dcac_lite.recipes import RECIPES
 from dcac_lite.tiers import FULL, LITE
 from dcac_lite.trainer import lr_factor, step_inputs
@@ -330,7 +331,7 @@ def test_recipes_change_what_they_name(smoke_data):
     moments = np.random.default_rng(0).normal(size=(len(smoke_data), 8, 8, 8)).astype(np.float16)
     rows = torch.arange(4)
     for recipe, sampled in (("default", True), ("official", True), ("paper", False)):
-        _, _, latents, *_ = step_inputs(made(recipe)[0], smoke_data, moments, 1.0, rows, 0, "cpu")
+        latents = step_inputs(made(recipe)[0], smoke_data, moments, 1.0, rows, 0, "cpu").latents
         assert torch.equal(latents, torch.from_numpy(moments[:4, :4]).float()) != sampled
     with pytest.raises(ValueError, match="recipe is 'text'; expected one of default, official, paper"):
         Experiment(recipe="text")

@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from dcac_lite import Experiment, paths, run, training
 from dcac_lite.checkpoints import Checkpoints
 from dcac_lite.data import moments
-from dcac_lite.diffusion import load_stable_diffusion
 from dcac_lite.paths import replacing
+from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 from dcac_lite.runs import Run
 from dcac_lite.tiers import LITE
 

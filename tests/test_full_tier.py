@@ -13,7 +13,8 @@ from PIL import Image
 from dcac_lite import Experiment, checkpoints, training
 from dcac_lite.book.notebook import start
 from dcac_lite.data import moments
-from dcac_lite.diffusion import load_stable_diffusion, vae_moments
+from dcac_lite.diffusion import vae_moments
+from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 from dcac_lite.tiers import LITE
 from dcac_lite.tools.reproduce import NOTEBOOKS, execute
 from dcac_lite.trainer import Machine

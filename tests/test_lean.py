@@ -9,10 +9,10 @@ from official_step import awaken
 
 from dcac_lite import ReIDModel, adapt
 from dcac_lite.adaptation import add_stray_biases
-from dcac_lite.diffusion import load_stable_diffusion
-from dcac_lite.encoder import load_clip_visual
 from dcac_lite.lean import Lean, attention, plain
 from dcac_lite.lean_unet import FoldedLinear, lean_unet
+from dcac_lite.pretrained.clip import load_clip_visual
+from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 from dcac_lite.tiers import LITE
 
 

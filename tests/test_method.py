@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from dcac_lite import DCAC, MODES, SCHEMES, PrototypeMemory, ReIDModel, adapt, make_condition
-from dcac_lite.diffusion import denoising_loss, load_stable_diffusion, sample_latents, use_one_token_attention
-from dcac_lite.encoder import id_loss, load_clip_visual
+from dcac_lite.diffusion import denoising_loss, sample_latents, use_one_token_attention
+from dcac_lite.encoder import id_loss
+from dcac_lite.pretrained.clip import load_clip_visual
+from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 from dcac_lite.tiers import FULL, LITE, paper_rank, paper_tau_c
 from dcac_lite.trainer import lr_factor
 

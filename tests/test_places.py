@@ -178,7 +178,7 @@ NOT_COUNTED = {
 }  # fmt: skip
 
 
-CASES = [(("training",), TRAINING), (("evaluation", "encoder", "data.domains"), EVALUATION)]
+CASES = [(("training",), TRAINING), (("evaluation", "encoder", "pretrained.clip", "data.domains"), EVALUATION)]
 
 
 @pytest.mark.parametrize(("roots", "counted"), CASES)

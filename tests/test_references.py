@@ -10,7 +10,7 @@ import torch
 
 from dcac_lite import Experiment
 from dcac_lite.data.domains import Domain, Split, training_set
-from dcac_lite.encoder import load_clip_visual
+from dcac_lite.pretrained.clip import load_clip_visual
 from dcac_lite.tiers import TIERS
 from dcac_lite.training import assemble
 from dcac_lite.world import descriptors

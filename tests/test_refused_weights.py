@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_weights import SIZE, copy_of_lite
 
-from dcac_lite.diffusion import load_stable_diffusion
-from dcac_lite.encoder import load_clip
+from dcac_lite.pretrained.clip import load_clip
 from dcac_lite.pretrained.files import read_tensors, write_tensors
+from dcac_lite.pretrained.stable_diffusion import load_stable_diffusion
 from dcac_lite.tiers import LITE
 
 

@@ -9,8 +9,8 @@ from tiny_weights import copy_of_lite
 from torch import nn
 
 from dcac_lite.adaptation import adapt, add_stray_biases
-from dcac_lite.diffusion import SD15, load_stable_diffusion
 from dcac_lite.pretrained.single_file import SD15_UNET, SD15_VAE, build_unet, build_vae, load_single_file, unet_names
+from dcac_lite.pretrained.stable_diffusion import SD15, load_stable_diffusion
 from dcac_lite.release.convert import _peft_name
 from dcac_lite.tiers import FULL, LITE
 

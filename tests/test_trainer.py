@@ -207,7 +207,7 @@ def many_draws():
     mean, logvar = torch.from_numpy(moments[rows]).float().chunk(2, 1)
     drawn = []
     for step in (0, 1):
-        _, _, latents, noise, timesteps = step_inputs(EXPERIMENT, data, moments, 0.18215, rows, step, "cpu")
+        *_, latents, noise, timesteps = step_inputs(EXPERIMENT, data, moments, 0.18215, rows, step, "cpu")
         sampling = (latents / 0.18215 - mean) / torch.exp(0.5 * logvar)
         drawn.append((timesteps, noise.flatten(1), sampling.flatten(1)))
     return drawn

@@ -15,23 +15,24 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from ..diffusion import StableDiffusion, vae_moments
+from ..diffusion import vae_moments
 from ..paths import data_root
+from ..pretrained.stable_diffusion import StableDiffusion
 from .decoding import DIGEST, decode, in_parallel, npy_header, size_in_words
 from .domains import TrainingSet
 
 CHUNK = 1024  # images between two times that what is done reaches the disk
 
 
-def cached_moments(parts: StableDiffusion, data: TrainingSet, progress: Callable = iter) -> np.ndarray:
+def cached_moments(sd: StableDiffusion, data: TrainingSet, progress: Callable = iter) -> np.ndarray:
     """Posterior moments of all training images, a read-only float16 memory map [M, 2 * channels, h, w],
     keyed by the data's fingerprint, the VAE's weights and the image size. Images are brought to that size
     straight from their files, bicubic. An interrupted build goes on where it was; a damaged file is built
     again. `progress` wraps an iterator over chunks of images.
 
     Raises ValueError naming an image that cannot be read, OSError when the file cannot be kept."""
-    path = data_root() / "moments" / f"{data.fingerprint}-{_vae_key(parts)}-{parts.image_size}.npy"
-    channels, *sides = parts.latent_shape
+    path = data_root() / "moments" / f"{data.fingerprint}-{_vae_key(sd)}-{sd.image_size}.npy"
+    channels, *sides = sd.latent_shape
     shape = (len(data), 2 * channels, *sides)
     if not _is_right(path, shape):
         needed = 2 * int(np.prod(shape))
@@ -39,7 +40,7 @@ def cached_moments(parts: StableDiffusion, data: TrainingSet, progress: Callable
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
                 if not _is_right(path, shape):  # another process may have built it while this one waited
-                    _build(path, shape, parts, data, progress)
+                    _build(path, shape, sd, data, progress)
         except OSError as error:
             raise OSError(
                 f"The VAE's moments of {len(data):,} images need {size_in_words(needed)} in {path.parent}, which did "
@@ -48,8 +49,8 @@ def cached_moments(parts: StableDiffusion, data: TrainingSet, progress: Callable
     return np.load(path, mmap_mode="r")
 
 
-def _vae_key(parts: StableDiffusion) -> str:
-    weights = b"".join(p.detach().cpu().numpy().tobytes() for p in parts.vae.parameters())
+def _vae_key(sd: StableDiffusion) -> str:
+    weights = b"".join(p.detach().cpu().numpy().tobytes() for p in sd.vae.parameters())
     return hashlib.sha256(weights).hexdigest()[:12]
 
 
@@ -66,7 +67,7 @@ def _is_right(path: Path, shape: tuple[int, ...]) -> bool:
     return written == hashlib.sha256(np.load(path, mmap_mode="r")).digest()
 
 
-def _build(path: Path, shape: tuple[int, ...], parts: StableDiffusion, data: TrainingSet, progress: Callable) -> None:
+def _build(path: Path, shape: tuple[int, ...], sd: StableDiffusion, data: TrainingSet, progress: Callable) -> None:
     partial_file = path.with_suffix(".part")
     header, row = npy_header(np.float16, shape), 2 * int(np.prod(shape[1:]))
     partial_file.touch()
@@ -83,10 +84,10 @@ def _build(path: Path, shape: tuple[int, ...], parts: StableDiffusion, data: Tra
         handle.truncate(len(header) + done * row)
         handle.seek(0, os.SEEK_END)
         # from the files: the images of the Re-ID branch were brought to another shape
-        pictures = in_parallel(partial(decode, size=(parts.image_size, parts.image_size)), data.files[done:])
+        pictures = in_parallel(partial(decode, size=(sd.image_size, sd.image_size)), data.files[done:])
         for _ in progress(range(done, len(data), CHUNK)):
             chunk = np.stack(list(islice(pictures, CHUNK)))
-            handle.write(np.ascontiguousarray(vae_moments(parts.vae, chunk, parts.image_size).numpy(), np.float16))
+            handle.write(np.ascontiguousarray(vae_moments(sd.vae, chunk, sd.image_size).numpy(), np.float16))
             _flush(handle)
         handle.write(hashlib.sha256(np.load(partial_file, mmap_mode="r")).digest())
         _flush(handle)

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..augment import normalise
-from ..diffusion import load_stable_diffusion, predict_noise, sample_latents, to_diffusion_input, vae_moments
-from ..encoder import load_clip
+from ..diffusion import predict_noise, sample_latents, to_diffusion_input, vae_moments
 from ..pretrained.captions import load_text_encoder
+from ..pretrained.clip import load_clip
+from ..pretrained.stable_diffusion import load_stable_diffusion
 from ..studies.study import paired_interval
 from ..tiers import LITE
 from ..world.domains import web_sample

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..diffusion import REVISIONS
 from .files import check_sizes, read_json, read_tensors, some
 from .hub import hub_folder
+from .stable_diffusion import REVISIONS
 
-#: What is fetched from the hub besides `diffusion.load_stable_diffusion`'s files.
+#: What is fetched from the hub besides `stable_diffusion.load_stable_diffusion`'s files.
 FILES = [
     "text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/vocab.json", "tokenizer/merges.txt",
     "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json",

@@ -18,11 +18,12 @@ from torch import Tensor
 from ..adaptation import adapt, add_stray_biases
 from ..conditioning import make_condition
 from ..dcac import DCAC
-from ..diffusion import load_stable_diffusion, use_one_token_attention
-from ..encoder import ReIDModel, build_visual, visual_architecture
+from ..diffusion import use_one_token_attention
+from ..encoder import ReIDModel
 from ..experiment import Experiment
 from ..memory import PrototypeMemory
 from ..paths import temporary_name
+from ..pretrained.clip import build_visual, visual_architecture
 from ..pretrained.files import check_fit, file_sha256, load_exactly, read_json, read_tensors, some, write_tensors
 from ..pretrained.single_file import (
     SCHEDULE_NAMES,
@@ -34,6 +35,7 @@ from ..pretrained.single_file import (
     sd15_schedule,
     unet_names,
 )
+from ..pretrained.stable_diffusion import load_stable_diffusion
 from ..tiers import TIERS
 
 #: Where the official model keeps its parts -> names here. U-Net and VAE have LDM names below theirs.

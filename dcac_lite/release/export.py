@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from ..augment import normalise, to_tensor
 from ..data.decoding import open_image, upright_rgb
-from ..encoder import ReIDModel, build_visual, visual_architecture
+from ..encoder import ReIDModel
 from ..lean import lean_visual
 from ..paths import replacing
+from ..pretrained.clip import build_visual, visual_architecture
 from ..pretrained.files import load_exactly, read_json, read_tensors, write_tensors
 
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -39,7 +40,7 @@ class FeatureExtractor(
 ):
     """CLIP image encoder and BN neck, without classifier and diffusion model: all that a test needs.
 
-    architecture: the image tower's sizes, see `encoder.visual_architecture`. resize: filter that brings
+    architecture: the image tower's sizes, see `pretrained.clip.visual_architecture`. resize: filter that brings
     pictures to that size, "bicubic" or "bilinear"."""
 
     def __init__(self, architecture: dict, resize: str = "bicubic"):

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ..augment import normalise, random_crop, random_flip, to_tensor
 from ..data.domains import TrainingSet
-from ..encoder import ReIDModel, build_visual, id_loss, load_clip_visual, visual_architecture
+from ..encoder import ReIDModel, id_loss
 from ..experiment import Experiment
+from ..pretrained.clip import build_visual, load_clip_visual, visual_architecture
 from ..sampling import epoch_batches
 from ..tiers import TIERS
 from ..trainer import Trainer
@@ -132,7 +133,7 @@ def train_encoder(experiment: Experiment, data: TrainingSet) -> Extractor:
     for epoch in range(1, experiment.epochs + 1):
         trainer.start_epoch(epoch)
         batches = epoch_batches(data.labels, tier.identities, tier.instances, experiment.seed, epoch, tier.iterations)
-        for inputs in trainer.inputs(batches, step):
-            trainer.step(inputs)
+        for batch in trainer.inputs(batches, step):
+            trainer.step(batch)
         step += len(batches)
     return lambda images: model.reid.features(images).numpy()
