@@ -1,14 +1,19 @@
-"""What is current and what is stale because of which file, in a small copy of the clone."""
+"""What is current and what is stale because of which file, in a small copy of the clone; and whether a run made
+again agrees with a table."""
 
 import json
+import math
 import shutil
+from dataclasses import asdict
 
+import pandas as pd
 import pytest
+from scipy import stats
 
-from dcac_lite import code_key
+from dcac_lite import Experiment, code_key
 from dcac_lite.__main__ import main
 from dcac_lite.paths import CLONE, PACKAGE
-from dcac_lite.tools import status
+from dcac_lite.tools import compare, status
 
 COMPARISON, CAM = "figures/results/comparison.csv", "figures/results/cam.csv"
 READER, OTHER = "notebooks/reader.ipynb", "notebooks/other.ipynb"
@@ -141,3 +146,95 @@ def test_the_list_of_the_clone_has_a_reason_for_each():
     listed = status.tolerated()
     assert set(listed) <= set(status.artefacts()) and (CLONE / "figures" / "stale.toml").exists()
     assert all(set(entry) == {"since", "why"} and len(entry["why"]) > 20 for entry in listed.values())
+
+
+# ---------------------------------------------------------------- compare
+
+
+class Again:
+    """Stands for a finished run: its experiment, what it measures, and where it was made."""
+
+    def __init__(self, experiment: Experiment, provenance=None, **metrics: float):
+        self.experiment, self.metrics = experiment.resolved(), metrics
+        self.provenance = provenance or {"versions": {"torch": "2.15.0"}, "threads": 2, "code_key": "k", "commit": "c"}
+
+    def evaluate(self, *targets: str) -> pd.DataFrame:
+        return pd.DataFrame([{"target": target, "mAP": self.metrics[target]} for target in targets])
+
+
+VALUES = {"D": [36.1, 35.2, 37.0, 36.4], "MS": [10.0, 11.0, 12.0, 13.0]}
+
+
+def table_of(experiment: Experiment, **columns) -> pd.DataFrame:
+    resolved = experiment.resolved()
+    joined = {"sources": "+".join(resolved.sources), "milestones": "+".join(map(str, resolved.milestones))}
+    cells = [(seed, target, value) for target, values in VALUES.items() for seed, value in enumerate(values, 10)]
+    facts = asdict(resolved) | joined | {"torch": "2.15.0"} | columns
+    return pd.DataFrame([facts | {"seed": seed, "target": target, "mAP": value} for seed, target, value in cells])
+
+
+def test_the_interval_is_that_of_one_more_value():
+    low, high = compare.prediction_interval([1.0, 2.0, 4.0])
+    # 7 / 3 is the mean, and the squared distances to it add up to 14 / 3
+    reach = 4.302652729911275 * math.sqrt(14 / 3 / 2) * math.sqrt(4 / 3)
+    assert (low, high) == pytest.approx((7 / 3 - reach, 7 / 3 + reach), abs=1e-9)
+    scale = math.sqrt(7 / 3 * 4 / 3)
+    assert (low, high) == pytest.approx(stats.t(2, loc=7 / 3, scale=scale).interval(0.95), abs=1e-9)
+    with pytest.raises(ValueError, match="1 seed gives no interval"):
+        compare.prediction_interval([1.0])
+
+
+def test_inside_and_outside_are_said(tmp_path):
+    dcac, baseline = Experiment(seed=3), Experiment(seed=3, conditioning="none")
+    file = tmp_path / "table.csv"
+    other = table_of(baseline).assign(mAP=0.0)  # of other settings: counts for nothing
+    pd.concat([table_of(dcac), other]).to_csv(file, index=False)
+    cells = compare.compare(Again(dcac, D=36.0, MS=20.0), pd.read_csv(file)).set_index("target")
+    assert cells["verdict"].to_dict() == {"D": "inside", "MS": "outside"} and set(cells["seeds"]) == {4}
+    assert tuple(cells.loc["MS", ["low", "high"]]) == pytest.approx(compare.prediction_interval(VALUES["MS"]))
+
+
+@pytest.mark.parametrize("milestones", [(), (3,), (2, 4)])
+def test_milestones_are_read_as_they_were_written(milestones, tmp_path):
+    experiment = Experiment(milestones=milestones)
+    table_of(experiment).to_csv(tmp_path / "table.csv", index=False)
+    assert len(compare.matching(experiment.resolved(), pd.read_csv(tmp_path / "table.csv"))) == 8
+
+
+@pytest.mark.parametrize(
+    ("experiment", "sentence"),
+    [
+        (Experiment(lambda_=7.5), "nothing in the table matches this run; .* differ in lambda_ 7.5 here and .* there"),
+        (Experiment(epochs=4, milestones=(), warmup=1), "epochs 4 here and 6 there"),
+        (Experiment(weight_decay=0.5), "weight_decay 0.5 here and"),  # which the table does not state
+        (Experiment(sources=("MA", "D")), r"sources \('MA', 'D'\) here and \('MA',\) there"),
+    ],
+)
+def test_what_matches_nothing_is_one_sentence(experiment, sentence):
+    table = table_of(Experiment()).drop(columns=["weight_decay"])
+    with pytest.raises(ValueError, match=sentence):
+        compare.compare(Again(experiment), table)
+
+
+def test_the_command_says_the_verdict_and_what_differs(tmp_path, monkeypatch, capsys):
+    from dcac_lite import runs
+
+    table_of(Experiment(), commit="e").to_csv(tmp_path / "table.csv", index=False)
+    monkeypatch.setattr(runs, "Run", lambda folder: Again(Experiment(seed=10), D=36.0, MS=20.0))
+    assert not main(["compare", str(tmp_path), "--table", str(tmp_path / "table.csv")])
+    said = capsys.readouterr().out
+    assert "1 of 2 outside." in said and "The table has seed 10 itself" in said and "torch" not in said
+    assert "threads: 2 here, not recorded in the table" in said and "commit: c here, e in the table" in said
+
+
+def test_the_shipped_comparison_has_rows_of_the_default_run():
+    table = pd.read_csv(CLONE / "figures" / "results" / "comparison.csv")
+    for experiment in (Experiment(), Experiment(conditioning="none", sources="MS")):
+        assert len(compare.matching(experiment, table)) == 20
+
+
+def test_a_run_records_threads_and_code():
+    from dcac_lite.runs import provenance
+
+    known = provenance()
+    assert known["threads"] >= 1 and known["code_key"] == code_key.code_key(code_key.RESULTS)
