@@ -16,6 +16,8 @@ DOORS = {  # name: module, help
     "verify": (".tools.verify", "are the real data sets right?"),
     "rehearsal": (".tools.rehearsal", "rehearse the full tier on made-up data"),
     "reproduce": (".tools.reproduce", "run the notebooks headless, in order"),
+    "status": (".tools.status", "what of the committed outputs is current, and what is stale because of which file"),
+    "compare": (".tools.compare", "does a run made again agree with the shipped table of many seeds?"),
     "study": (".studies.study", "train the runs of a study and gather them in a table"),
     "cam-study": (".studies.cam", "measure maps and probabilities of five seeds; writes a table"),
     "export": (".release.export", "the trained encoder alone, as a folder and as ONNX"),

@@ -21,6 +21,8 @@ EVALUATION = (
     "augment", "data.decoding", "data.domains", "data.listing", "device", "encoder", "evaluation", "global_batch", "lean",
     "pretrained.clip",
 )  # fmt: skip
+#: What a run's metrics depend on, from its first step to its evaluation.
+RESULTS = tuple(sorted({*TRAINING, *EVALUATION}))
 
 
 def module_file(module: str) -> Path:
@@ -28,17 +30,45 @@ def module_file(module: str) -> Path:
     return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
 
 
+def imported(tree: ast.AST, module: str = "") -> set[str]:
+    """Modules of this package that the code of `module`, or code outside of the package (""), imports, anywhere in
+    it. Names of packages stand for their files, names of the package itself for the modules they live in."""
+    from . import _HOMES
+
+    package, found = module.split(".")[:-1], set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            found |= {".".join(name[1:]) for name in names if name[0] == PACKAGE.name and name[1:]}
+            if [PACKAGE.name] in names:  # which of its names are used, nobody has said
+                found |= set(_HOMES.values())
+        elif isinstance(node, ast.ImportFrom):
+            inside, _, rest = (node.module or "").partition(".")
+            if node.level:
+                base = [*package[: len(package) - node.level + 1], *filter(None, (node.module or "").split("."))]
+            elif inside == PACKAGE.name:
+                base = rest.split(".") if rest else []
+            else:
+                continue
+            inner = [".".join([*base, alias.name]) for alias in node.names]
+            found |= {".".join(base), *inner, *(_HOMES[name] for name in inner if name in _HOMES)}
+    return {name for name in found if name and module_file(name).is_file()}
+
+
 @cache
 def imports_of(module: str) -> frozenset[str]:
-    """Modules of this package that a module imports, anywhere in it. Names of packages stand for their files."""
-    package, found = module.split(".")[:-1], set()
-    for node in ast.walk(ast.parse(module_file(module).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
-            base = ".".join(filter(None, base))
-            inner = (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
-            found |= {name for name in (base, *inner) if name and module_file(name).is_file()}
-    return frozenset(found)
+    """Modules of this package that a module imports, see `imported`."""
+    return frozenset(imported(ast.parse(module_file(module).read_text(encoding="utf-8")), module))
+
+
+def bare(tree: ast.AST) -> bytes:
+    """A syntax tree without docstrings, written down; comments and layout are in none. Changes `tree`."""
+    for node in ast.walk(tree):
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    # Python 3.12 writes a list that 3.11 does not know; one code has one key in both
+    return ast.dump(tree).replace(", type_params=[]", "").encode()
 
 
 @cache
@@ -47,11 +77,5 @@ def code_key(modules: tuple[str, ...]) -> str:
     comments and docstrings do not."""
     digest = hashlib.sha256()
     for module in modules:
-        tree = ast.parse(module_file(module).read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-            if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-                del node.body[0]
-        # Python 3.12 writes a list that 3.11 does not know; one code has one key in both
-        digest.update(ast.dump(tree).replace(", type_params=[]", "").encode())
+        digest.update(bare(ast.parse(module_file(module).read_text(encoding="utf-8"))))
     return digest.hexdigest()[:16]

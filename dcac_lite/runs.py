@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock
 
 from .checkpoints import trained_state
-from .code_key import EVALUATION, TRAINING, code_key
+from .code_key import EVALUATION, RESULTS, TRAINING, code_key
 from .data.domains import training_set
 from .data.load import load_domain
 from .data.registry import domain_name
@@ -208,7 +208,7 @@ def _weights_key(*sources: str) -> str:
 
 
 def provenance() -> dict:
-    """Versions, commit and hardware of this process."""
+    """Versions, commit, code and hardware of this process."""
     commit = ""
     if IN_CLONE:  # an installed package may lie inside somebody else's clone
         git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CLONE, capture_output=True, text=True)
@@ -217,6 +217,7 @@ def provenance() -> dict:
     packages = ("torch", "torchvision", "diffusers", "peft", "accelerate", "open_clip_torch", "numpy", "dcac-lite")
     return {
         "commit": commit or None,
+        "code_key": code_key(RESULTS),
         "python": platform.python_version(),
         "device": device,
         "threads": torch.get_num_threads(),

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from ..augment import normalise
 from ..cam import cam_maps, energy_ratio, pointing_game
+from ..code_key import RESULTS, code_key
 from ..data.load import load_domain
 from ..encoder import ReIDModel
 from ..experiment import Experiment
 from ..paths import replacing, results_folder
 from ..runs import provenance, run
+from ..tools.status import recording
 from ..training import build
 from ..world.truth import WAIST, attribute_similarity, look_similarity, same_garment, truth_of
 from .study import in_processes
@@ -186,10 +188,11 @@ def _study(arguments: argparse.Namespace) -> None:
         print(json.dumps(rows_of(Experiment(**values), trained)))
         return
     jobs = [(e, True) for e in experiments()] + [(e, False) for e in experiments() if e.conditioning == "none"]
-    table = in_processes("cam-study", jobs, arguments.workers)
-    known = provenance()
-    table = table.assign(commit=known["commit"][:12] if known["commit"] else "", torch=known["versions"]["torch"])
-    path = results_folder(arguments.in_place) / "cam.csv"
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+    known, path = provenance(), results_folder(arguments.in_place) / "cam.csv"
+    facts = {"commit": known["commit"][:12] if known["commit"] else "", "torch": known["versions"]["torch"]}
+    facts["code_key"] = code_key((*RESULTS, "cam", "studies.cam", "world.truth"))
+    with recording(path):
+        table = in_processes("cam-study", jobs, arguments.workers).assign(**facts)
+        with replacing(path) as temporary:
+            table.to_csv(temporary, index=False)
     print(f"{len(table)} rows in {path} ({known['device']}).")

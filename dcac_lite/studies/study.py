@@ -16,12 +16,14 @@ from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
+from ..code_key import RESULTS, code_key
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
 from ..paths import figures_root, replacing, results_folder
 from ..progress import line
 from ..runs import provenance, run
 from ..tiers import LITE, paper_tau_c
+from ..tools.status import recording
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
 
@@ -101,7 +103,9 @@ def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
         "seconds": round(known["seconds"], 1),
         "commit": known["commit"],
         "torch": known["versions"]["torch"],
+        "threads": known["threads"],
         "data": known["data"],
+        "code_key": code_key(RESULTS),  # a run or metrics of other code would not have been found
     }
     return [facts | row for row in result.evaluate(*targets).round(4).to_dict("records")]
 
@@ -188,8 +192,9 @@ def _study(arguments: argparse.Namespace) -> None:
         return
     if arguments.study is None:
         raise ValueError(f"name a study: {', '.join(STUDIES)}")
-    table = run_study(STUDIES[arguments.study](), arguments.workers)
     path = results_folder(arguments.in_place) / f"{arguments.study}.csv"
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+    with recording(path):
+        table = run_study(STUDIES[arguments.study](), arguments.workers)
+        with replacing(path) as temporary:
+            table.to_csv(temporary, index=False)
     print(f"{len(table)} rows in {path} ({provenance()['device']}, tier {LITE.name}).")

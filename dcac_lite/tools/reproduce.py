@@ -6,7 +6,6 @@ outputs are made).
 """
 
 import argparse
-import hashlib
 import os
 import sys
 import time
@@ -16,30 +15,24 @@ from pathlib import Path
 from ..paths import CLONE, figures_folder, figures_root, replacing, runs_root
 from ..progress import NOTHING
 from ..tiers import TIERS
+from .status import recording
 
 NOTEBOOKS = CLONE / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def code_hash(notebook) -> str:
-    """SHA-256 of a notebook's code cells (parameters that papermill injected left out)."""
-    cells = [
-        c for c in notebook.cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])
-    ]
-    return hashlib.sha256("\0".join(c.source for c in cells).encode()).hexdigest()
-
-
 def execute(source: Path, target: Path, parameters: dict) -> float:
     """Run one notebook and write it, executed, to `target`; returns the seconds it took.
 
-    The executed notebook records `code_hash`, tier and seconds in its metadata. A failed one is kept
-    beside the target as NAME.failed.ipynb and its error is raised."""
+    The executed notebook records tier and seconds in its metadata; what one in `notebooks/` was made from is
+    kept, see `status.recording`. A failed one is kept beside the target as NAME.failed.ipynb and its error is
+    raised."""
     import nbformat
     import papermill
 
     os.environ.setdefault("TQDM_DISABLE", "1")  # a moving bar is nothing to print
     started = time.time()
-    with replacing(target) as temporary:
+    with recording(target), replacing(target) as temporary:
         try:
             papermill.execute_notebook(
                 str(source),
@@ -57,7 +50,7 @@ def execute(source: Path, target: Path, parameters: dict) -> float:
         tidy(notebook)
         seconds = time.time() - started
         tier = parameters.get("tier", "lite")
-        notebook.metadata["dcac_lite"] = {"code_sha256": code_hash(notebook), "tier": tier, "seconds": round(seconds)}
+        notebook.metadata["dcac_lite"] = {"tier": tier, "seconds": round(seconds)}
         nbformat.write(notebook, temporary)
     return seconds
 
