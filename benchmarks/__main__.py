@@ -11,19 +11,23 @@ from pathlib import Path
 from .table import PARTS, benchmark
 
 
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    options.add_argument("part", choices=[*PARTS, "all"])
+    options.add_argument("--size", choices=["lite", "full"], default="lite")
+    options.add_argument("--batch", type=int, help="images of a training step (64 on a GPU, 8 on a CPU)")
+    options.add_argument("--device", choices=["cpu", "cuda"])
+    options.add_argument("--repeats", type=int, default=5)
+    options.add_argument("--output", type=Path, help="the csv file to write")
+    return options
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=[*PARTS, "all"])
-    parser.add_argument("--size", choices=["lite", "full"], default="lite")
-    parser.add_argument("--batch", type=int, help="images of a training step (64 on a GPU, 8 on a CPU)")
-    parser.add_argument("--device", choices=["cpu", "cuda"])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--output", type=Path, help="the csv file to write")
-    arguments = parser.parse_args()
+    options = parser()
     try:
-        path, table = benchmark(**vars(arguments))
+        path, table = benchmark(**vars(options.parse_args()))
     except ValueError as error:
-        parser.error(str(error))
+        options.error(str(error))
     shown = table[["name", "size", "batch", "ours", "reference", "unit", "ratio", "target", "verdict"]]
     print(shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.4g}"))
     print(f"Written to {path}")
