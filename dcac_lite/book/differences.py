@@ -14,7 +14,7 @@ from ..recipes import RECIPES
 class Difference:
     """One difference. group: part of the method. place: in the paper. text, code: what each says. effect:
     what hangs on it, with a number where there is one. ours: what this module does. where: names in
-    `dcac_lite`, "module.name". recipe: the field of `recipes.Recipe` that chooses, if one does."""
+    `dcac_lite`, "data.moments.cached_moments". recipe: the field of `recipes.Recipe` that chooses, if one does."""
 
     topic: str
     group: str
@@ -162,7 +162,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "A fresh sample of the VAE's posterior in each step, never its mean, times 0.18215.",
         "Small: the posterior is narrow (notebook 03). But the latent is not a constant of the image; its mean and variance are.",
         "Mean and log-variance are computed once, kept in float16 (eleven bits), and sampled in each step.",
-        ("diffusion.sample_latents", "moments.cached_moments"), "posterior_sample",
+        ("diffusion.sample_latents", "data.moments.cached_moments"), "posterior_sample",
     ),
     # ---------------------------------------------------------------- optimisation
     Difference(
@@ -214,7 +214,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Single-source evaluation builds a loader of its own and resizes bilinearly; training, prototypes and multi-source evaluation are bicubic.",
         "A small mismatch between training and test pictures in Tables 2, 3 and 5 to 10, and none in Table 4.",
         "Bicubic throughout; bilinear under the official recipe with one source.",
-        ("data.read_dataset",), "test_resize",
+        ("data.domains.read_dataset",), "test_resize",
     ),
     Difference(
         "Which boxes of CUHK03", "counting and testing", "Table 1",
@@ -222,7 +222,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "The detected boxes.",
         "The counts agree with detected; labeled boxes have 7,368 / 1,400 / 5,328 and are easier.",
         "`C3` is detected, `C3-labeled` the other.",
-        ("datasets.DATASETS",),
+        ("data.registry.DATASETS",),
     ),
 )  # fmt: skip
 
@@ -257,7 +257,7 @@ TRAPS: tuple[Difference, ...] = (
         "An identity's label is its position in a Python set.",
         "Ascending for Market1501, MSMT17 and CUHK03. Not for DukeMTMC-reID, whose person ids reach 7,140; its file order depends on the disk, too.",
         "Labels follow the sorted person ids, files their names.",
-        ("data.training_set", "listing.list_images"),
+        ("data.domains.training_set", "data.listing.list_images"),
     ),
     Difference(
         "Pictures that are left out", "data", "Sec. 5.2",
@@ -282,6 +282,6 @@ TRAPS: tuple[Difference, ...] = (
         "A misspelt or missing entry of the configuration is an empty value that counts as false. An unreadable picture is tried again for ever.",
         "A run can go on for hours with another method than was meant, or stand still.",
         "Unknown names and wrong values are refused in one sentence.",
-        ("notebook.start", "experiment.Experiment", "decoding.open_image"),
+        ("book.notebook.start", "experiment.Experiment", "data.decoding.open_image"),
     ),
 )  # fmt: skip
