@@ -9,13 +9,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dcac_lite import Experiment, benchmark_measure
+from benchmarks import measure
+from benchmarks.inputs import draw_dataset, draw_features, second_model
+from benchmarks.plain_pipeline import PlainDataset, PlainPipeline, plain_rank_metrics
+from benchmarks.table import TARGETS, benchmark, with_verdicts, write
+from dcac_lite import Experiment
 from dcac_lite.augment import normalise
-from dcac_lite.benchmark import TARGETS, benchmark, with_verdicts, write
-from dcac_lite.benchmark_inputs import draw_dataset, draw_features, second_model
 from dcac_lite.diffusion import sample_latents, to_diffusion_input, vae_moments
 from dcac_lite.evaluation import rank_metrics
-from dcac_lite.plain_pipeline import PlainDataset, PlainPipeline, plain_rank_metrics
 from dcac_lite.tiers import LITE
 from dcac_lite.training import build
 
@@ -100,7 +101,7 @@ def test_plain_loader_sees_the_same_pictures(tmp_path):
 
 def test_benchmark_writes_a_table(tmp_path, monkeypatch):
     # in this process what else would start one of its own; the command itself is no different
-    monkeypatch.setattr(benchmark_measure, "alone", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(measure, "alone", lambda function, *arguments: function(*arguments))
     path, _ = benchmark("ranking", repeats=1, output=tmp_path / "b.csv")
     path, shown = benchmark("all", batch=8, repeats=2, output=path)
     table = pd.read_csv(path)

@@ -1,7 +1,7 @@
 """The list of differences between the paper's text and its code points at things that exist and says what the recipes do."""
 
+import pkgutil
 from dataclasses import fields
-from importlib import import_module
 
 import pytest
 import torch
@@ -20,8 +20,7 @@ each = pytest.mark.parametrize("difference", ALL, ids=lambda d: d.topic)
 def test_where_names_something_of_the_module(difference):
     assert difference.where
     for place in difference.where:
-        module, _, name = place.rpartition(".")
-        assert hasattr(import_module(f"dcac_lite.{module}"), name), place
+        assert pkgutil.resolve_name(f"dcac_lite.{place}") is not None
 
 
 @each

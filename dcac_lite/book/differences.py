@@ -14,7 +14,7 @@ from ..recipes import RECIPES
 class Difference:
     """One difference. group: part of the method. place: in the paper. text, code: what each says. effect:
     what hangs on it, with a number where there is one. ours: what this module does. where: names in
-    `dcac_lite`, "module.name". recipe: the field of `recipes.Recipe` that chooses, if one does."""
+    `dcac_lite`, "data.moments.cached_moments". recipe: the field of `recipes.Recipe` that chooses, if one does."""
 
     topic: str
     group: str

@@ -1,9 +1,9 @@
-"""The method as it is usually written, to measure the rest of this package against.
+"""The method as it is usually written, to measure the package against.
 
 Same losses and gradients as `dcac`, `trainer` and `evaluation`, in the way of the published Re-ID code:
 the VAE runs in every step, cross-attention is computed in full, every parameter is an optimizer group
 of its own, images are decoded and augmented one by one, ranking sorts the whole gallery, and several
-places wait for the device. Only `benchmark` and the tests use it.
+places wait for the device. Only the benchmarks and the tests use it.
 """
 
 from collections import defaultdict
@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .dcac import DCAC
-from .diffusion import add_noise, predict_noise
-from .lean import plain
-from .tiers import Tier
+from dcac_lite.dcac import DCAC
+from dcac_lite.diffusion import add_noise, predict_noise
+from dcac_lite.lean import plain
+from dcac_lite.tiers import Tier
 
 
 class PlainPipeline:

@@ -1,11 +1,5 @@
-"""How fast and how small: this package against `plain_pipeline`, both measured in the same run.
+"""What should be reached, and the table that says whether it was: a csv file for each device."""
 
-`python -m dcac_lite.benchmark {step,data,encoder,ranking,all} [--size lite|full]` prints a table and
-writes it to `results/benchmark-DEVICE.csv` in the runs folder, or to `--output`; rows that are not measured
-again stay. Needs no download: size `full` has random weights in the architectures of the full tier and drawn images.
-"""
-
-import argparse
 import json
 import os
 import re
@@ -97,8 +91,8 @@ def write(rows: list[dict], size: str, batch: int, device, output: Path | None =
     and the table."""
     import pandas as pd
 
-    from .paths import replacing, results_folder
-    from .runs import provenance
+    from dcac_lite.paths import replacing, results_folder
+    from dcac_lite.runs import provenance
 
     name = device_name(device)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -140,7 +134,7 @@ def benchmark(part: str, size: str = "lite", batch: int | None = None, device: s
         raise ValueError(f"batch is {batch}; expected a multiple of 4 of at least 8: identities with 4 images each.")
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}; expected at least 1.")
-    from .benchmark_measure import measure_ranking, measure_training
+    from .measure import measure_ranking, measure_training
 
     place, parts = torch.device(found), PARTS if part == "all" else (part,)
     rows = []
@@ -149,25 +143,3 @@ def benchmark(part: str, size: str = "lite", batch: int | None = None, device: s
     if "ranking" in parts:
         rows += measure_ranking(size, place, repeats)
     return write(rows, size, batch, place, output)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m dcac_lite.benchmark", description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=[*PARTS, "all"])
-    parser.add_argument("--size", choices=["lite", "full"], default="lite")
-    parser.add_argument("--batch", type=int, help="images of a training step (64 on a GPU, 8 on a CPU)")
-    parser.add_argument("--device", choices=["cpu", "cuda"])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--output", type=Path, help="the csv file to write")
-    arguments = parser.parse_args()
-    try:
-        path, table = benchmark(**vars(arguments))
-    except ValueError as error:
-        parser.error(str(error))
-    shown = table[["name", "size", "batch", "ours", "reference", "unit", "ratio", "target", "verdict"]]
-    print(shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.4g}"))
-    print(f"Written to {path}")
-
-
-if __name__ == "__main__":
-    main()

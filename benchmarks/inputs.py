@@ -1,4 +1,4 @@
-"""What `benchmark` runs on: drawn images, random features, and models of either size. Needs no download."""
+"""What the benchmarks run on: drawn images, random features, and models of either size. Needs no download."""
 
 import copy
 from pathlib import Path
@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data.domains import Domain, read_dataset
-from .data.registry import FOLDERS
-from .dcac import DCAC
-from .experiment import Experiment
-from .pretrained.stable_diffusion import StableDiffusion
-from .tiers import TIERS
+from dcac_lite.data.domains import Domain, read_dataset
+from dcac_lite.data.registry import FOLDERS
+from dcac_lite.dcac import DCAC
+from dcac_lite.experiment import Experiment
+from dcac_lite.pretrained.stable_diffusion import StableDiffusion
+from dcac_lite.tiers import TIERS
 
 #: Queries, gallery images, feature width, identities. full: MSMT17's (Table 1) and CLIP ViT-B/16's.
 RANKING = {"lite": (337, 1591, 96, 75), "full": (11659, 82161, 512, 3060)}
@@ -58,14 +58,14 @@ def draw_features(size: str, queries: int | None, device: torch.device) -> tuple
 def make_model(experiment: Experiment, identities: int, device: torch.device) -> tuple[DCAC, StableDiffusion]:
     """What `training.build` returns; in the full tier random weights in the architectures of CLIP
     ViT-B/16 and Stable Diffusion 1.5."""
-    from .training import assemble, build
+    from dcac_lite.training import assemble, build
 
     if experiment.tier != "full":
         return build(experiment, identities)
     import open_clip
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    from .pretrained.single_file import SD15_UNET, SD15_VAE, sd15_schedule
+    from dcac_lite.pretrained.single_file import SD15_UNET, SD15_VAE, sd15_schedule
 
     tier = TIERS["full"]
     torch.manual_seed(experiment.seed)

@@ -1,4 +1,4 @@
-"""What `benchmark` measures: training steps, data, encoder and ranking, against `plain_pipeline`."""
+"""What the benchmarks measure: training steps, data, encoder and ranking, against `plain_pipeline`."""
 
 import gc
 import multiprocessing
@@ -17,16 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from .augment import normalise, to_tensor
-from .benchmark_inputs import IMAGES_EACH, draw_dataset, draw_features, make_model, second_model
-from .data.domains import read_dataset, training_set
-from .data.registry import FOLDERS
-from .evaluation import rank_metrics
-from .experiment import Experiment
+from dcac_lite.augment import normalise, to_tensor
+from dcac_lite.data.domains import read_dataset, training_set
+from dcac_lite.data.registry import FOLDERS
+from dcac_lite.evaluation import rank_metrics
+from dcac_lite.experiment import Experiment
+from dcac_lite.sampling import pk_batches
+from dcac_lite.tiers import TIERS
+from dcac_lite.trainer import Machine, Trainer
+
+from .inputs import IMAGES_EACH, draw_dataset, draw_features, make_model, second_model
 from .plain_pipeline import PlainDataset, PlainPipeline, plain_rank_metrics
-from .sampling import pk_batches
-from .tiers import TIERS
-from .trainer import Machine, Trainer
 
 BATCHES = 8  # batches at most in one repetition of what runs over a data set
 SUBSET = 512  # queries ranked by both; the reference's matrices for all of MSMT17's would take 16 GB

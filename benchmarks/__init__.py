@@ -1,0 +1,1 @@
+"""How fast and how small: the package against `plain_pipeline`. Run from the clone; it is not installed."""
