@@ -172,6 +172,13 @@ def _prepare_session() -> None:
     plt.rcParams |= {"figure.dpi": 96, "axes.titlesize": 11, "axes.titleweight": "bold", "svg.hashsalt": "dcac-lite"}
 
 
+def show_list(lines) -> None:
+    """Show sentences written by code as a list, which wraps between words on any screen."""
+    from IPython.display import Markdown, display
+
+    display(Markdown("\n".join(f"* {line}" for line in lines)))
+
+
 def show_source(thing) -> None:
     """Show the code of a function or class of the module, its docstring left out."""
     from IPython.display import Markdown, display
