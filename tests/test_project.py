@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from dcac_lite.book.notebook import ParameterError, start
+from dcac_lite.book.notebook import ParameterError, readable, start
 from dcac_lite.paths import CLONE
 from dcac_lite.tools.reproduce import NOTEBOOKS, execute, tidy
 from dcac_lite.tools.status import verdicts
@@ -59,6 +59,11 @@ def test_public_names_exist():
 
 
 # ---------------------------------------------------------------- notebooks
+
+
+def test_numbers_are_written_as_people_write_them():
+    values = (4.3e-6, 0, 0.0598, 13.86, 1390.2, float("inf"))
+    assert [readable(v) for v in values] == ["4.30 × 10⁻⁶", "0", "0.0598", "13.9", "1,390", "none"]
 
 
 def test_a_line_of_progress_is_text_and_leaves_nothing(monkeypatch):

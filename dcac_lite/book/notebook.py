@@ -4,10 +4,12 @@ import ast
 import html
 import inspect
 import io
+import math
 import os
 import textwrap
 import warnings
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
 
@@ -170,6 +172,41 @@ def _prepare_session() -> None:
     keep_float32()  # chapters assert equalities
     sns.set_theme(context="notebook", style="whitegrid")
     plt.rcParams |= {"figure.dpi": 96, "axes.titlesize": 11, "axes.titleweight": "bold", "svg.hashsalt": "dcac-lite"}
+
+
+def show_list(lines) -> None:
+    """Show sentences written by code as a list, which wraps between words on any screen."""
+    from IPython.display import Markdown, display
+
+    display(Markdown("\n".join(f"* {line}" for line in lines)))
+
+
+def readable(value, digits: int = 3) -> str:
+    """A number with `digits` significant digits as people write it: 1,390 or 0.0598 or 4.30 × 10⁻⁶."""
+    if not math.isfinite(value):
+        return "none"
+    power = math.floor(math.log10(abs(value))) if value else 0
+    if power < -3:
+        raised = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"{value / 10**power:.{digits - 1}f} × 10{raised}"
+    return f"{value:,.{max(0, digits - 1 - power)}f}" if value else "0"
+
+
+def show_table(frame, decimals: int | None = None) -> None:
+    """Show a DataFrame without the numbers of its rows: fractions with `decimals` places, or as `readable` writes
+    them; large counts with commas; "none" where there is no finite number."""
+    from IPython.display import display
+    from pandas.io.formats.style import Styler
+
+    def write(value) -> str:
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            return f"{value:,}"
+        if not isinstance(value, Real) or isinstance(value, bool):
+            return str(value)
+        return readable(value) if decimals is None or not math.isfinite(value) else f"{value:.{decimals}f}"
+
+    # no random ids: the same table is the same text
+    display(Styler(frame, uuid="table", cell_ids=False).format(write).hide(axis="index"))
 
 
 def show_source(thing) -> None:

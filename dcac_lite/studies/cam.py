@@ -95,13 +95,25 @@ def measure_maps(model: ReIDModel, probe: Probe, method: str, where: str, target
     block = -1 if where == "last" else len(model.visual.transformer.resblocks) // 2
     maps = cam_maps(model, probe.images, labels.clip(0), method, block)
     maps[labels < 0] = 0
-    on = {region: energy_ratio(maps, mask) for region, mask in probe.regions.items()}
     if target in ("upper", "lower"):
+        upper, lower = (energy_ratio(maps, probe.regions[region]) for region in ("upper", "lower"))
         with np.errstate(invalid="ignore"):
-            return {"upper share": on["upper"] / (on["upper"] + on["lower"])}
-    return {region: on[region] for region in ("body", "clothing", "background")} | {
-        "pointing": pointing_game(maps, probe.regions["body"])
-    }
+            return {"upper share": upper / (upper + lower)}
+    return _measures(maps, probe)
+
+
+def measure_blob(probe: Probe) -> dict[str, np.ndarray]:
+    """What `measure_maps` says of a map that sees neither picture nor model: the same Gaussian in the middle of every
+    picture, with a standard deviation of a sixth of each side, so that the border is three of them away. People stand
+    in the middle, so this, and not 1, is what a map has to beat to say something about its picture."""
+    rows, columns = (np.arange(n) - (n - 1) / 2 for n in probe.regions["body"].shape[1:])
+    blob = np.exp(-((6 * rows[:, None] / len(rows)) ** 2 + (6 * columns / len(columns)) ** 2) / 2)
+    return _measures(np.broadcast_to(blob, probe.regions["body"].shape), probe)
+
+
+def _measures(maps: np.ndarray, probe: Probe) -> dict[str, np.ndarray]:
+    on = {region: energy_ratio(maps, probe.regions[region]) for region in ("body", "clothing", "background")}
+    return on | {"pointing": pointing_game(maps, probe.regions["body"])}
 
 
 @torch.no_grad()
