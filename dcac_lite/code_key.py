@@ -13,13 +13,22 @@ from .paths import PACKAGE
 #: What trained weights depend on, besides the values, data and pre-trained weights that a run's key holds anyway.
 TRAINING = (
     "adaptation", "augment", "conditioning", "data.decoding", "data.domains", "data.listing", "data.moments", "dcac",
-    "device", "diffusion", "encoder", "global_batch", "lean", "lean_unet", "memory", "pretrained.single_file", "recipes",
+    "device", "diffusion", "encoder", "global_batch", "lean", "lean_unet", "memory", "pretrained.single_file",
+    "recipes",
     "sampling", "trainer", "training",
 )  # fmt: skip
 #: What the metrics of given weights depend on.
 EVALUATION = (
-    "augment", "data.decoding", "data.domains", "data.listing", "device", "encoder", "evaluation", "global_batch", "lean",
-)  # fmt: skip
+    "augment",
+    "data.decoding",
+    "data.domains",
+    "data.listing",
+    "device",
+    "encoder",
+    "evaluation",
+    "global_batch",
+    "lean",
+)
 
 
 def module_file(module: str) -> Path:

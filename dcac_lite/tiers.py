@@ -34,8 +34,8 @@ class Tier:
     square image. clip and stable_diffusion: where weights come from (see `encoder.load_clip`,
     `diffusion.load_stable_diffusion`). share: part of each embedded domain, None for real data.
     iterations: steps an epoch, None for one natural pass of the PK sampler. warmup and milestones:
-    epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's. schemes: (lambda, tau_c) of each conditioning scheme, chosen on
-    the validation domain; the full tier's tau_c follows Sec. 5.2 instead. ema: which U-Net of Stable
+    epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's. schemes: (lambda, tau_c) of each conditioning
+    scheme, chosen on the validation domain; the full tier's tau_c follows Sec. 5.2 instead. ema: which U-Net of Stable
     Diffusion (see `diffusion.load_stable_diffusion`). data: root of the real data sets, None for
     `paths.data_root()`.
     """
@@ -101,10 +101,16 @@ FULL = Tier(
 REHEARSAL = Tier(
     **FULL.__dict__
     | {
-        "name": "rehearsal", "epochs": 2, "iterations": 2, "warmup": 1, "milestones": (2,), "data": _Rehearsed("data"),
-        "clip": _Rehearsed("clip"), "stable_diffusion": _Rehearsed("stable-diffusion"),
+        "name": "rehearsal",
+        "epochs": 2,
+        "iterations": 2,
+        "warmup": 1,
+        "milestones": (2,),
+        "data": _Rehearsed("data"),
+        "clip": _Rehearsed("clip"),
+        "stable_diffusion": _Rehearsed("stable-diffusion"),
     },
-)  # fmt: skip
+)
 
 TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL, "rehearsal": REHEARSAL}
 

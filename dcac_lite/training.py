@@ -92,9 +92,13 @@ def train(
     checkpoints = Checkpoints(folder)
     state = None if resume == "never" else checkpoints.newest(required=resume == "required")
     trainer = Trainer(
-        experiment, data, *build(experiment, data.identities), machine, folder,
+        experiment,
+        data,
+        *build(experiment, data.identities),
+        machine,
+        folder,
         lambda chunks: tqdm(chunks, desc="VAE moments", leave=False, disable=hidden),
-    )  # fmt: skip
+    )
     accelerator, dcac = trainer.accelerator, trainer.dcac
     history: list[dict] = []
     epoch, iteration, step, seconds = 1, 0, 0, 0.0
@@ -110,12 +114,18 @@ def train(
 
     def save() -> None:
         if accelerator.is_main_process:
-            checkpoints.write({
-                "model": trained_state(dcac), "optimizer": trainer.optimizer.state_dict(),
-                "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
-                "history": history, "seconds": seconds + time.time() - started,
-                "epoch": epoch, "iteration": iteration, "step": step,
-            })  # fmt: skip
+            checkpoints.write(
+                {
+                    "model": trained_state(dcac),
+                    "optimizer": trainer.optimizer.state_dict(),
+                    "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
+                    "history": history,
+                    "seconds": seconds + time.time() - started,
+                    "epoch": epoch,
+                    "iteration": iteration,
+                    "step": step,
+                }
+            )
 
     started = time.time()
     bar = tqdm(desc=experiment.label, disable=hidden or not accelerator.is_main_process, mininterval=0.5, unit="img")
@@ -164,8 +174,8 @@ def _read_back(pending: list[tuple[int, dict[str, Tensor]]], epoch: int, lr: flo
         values = {name: float(value) for name, value in losses.items()}
         if not np.isfinite(values["total"]):
             raise FloatingPointError(
-                f"The loss is {values['total']} at step {step} (epoch {epoch}): {values}. Lower the learning rate or lambda, "
-                "or use precision bf16 instead of fp16."
+                f"The loss is {values['total']} at step {step} (epoch {epoch}): {values}. Lower the learning rate or "
+                "lambda, or use precision bf16 instead of fp16."
             )
         rows.append({"step": step, "epoch": epoch, "lr": lr, **values})
     return rows
