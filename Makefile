@@ -1,12 +1,13 @@
 # make reproduce [TIER=smoke|lite|full]   set up if needed, then run every notebook headless
 # make test                               set up if needed, then run the tests
+# make lint                               set up if needed, then check form and format of the code
 # make lab                                set up if needed, then open JupyterLab on notebooks/
 PYTHON ?= python3
 TIER ?= lite
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup reproduce test lab weights studies notebooks clean
+.PHONY: setup reproduce test lint lab weights studies notebooks clean
 
 setup:
 	@$(PYTHON) setup_environment.py
@@ -16,6 +17,9 @@ reproduce: setup
 
 test: setup
 	@python -m pytest
+
+lint: setup
+	@ruff check . && ruff format --check .
 
 lab: setup
 	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks

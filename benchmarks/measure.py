@@ -95,9 +95,12 @@ class Training:
         self.size, self.batch, self.device, self.tier = size, batch, device, TIERS[size]
         self.gpu = device.type == "cuda"
         self.experiment = Experiment(
-            tier=size, sources="MA", precision="bf16" if self.gpu else "no",
-            identities=batch // IMAGES_EACH, instances=IMAGES_EACH,
-        ).resolved()  # fmt: skip
+            tier=size,
+            sources="MA",
+            precision="bf16" if self.gpu else "no",
+            identities=batch // IMAGES_EACH,
+            instances=IMAGES_EACH,
+        ).resolved()
         identities = (
             751 if self.gpu else 2 * batch // IMAGES_EACH
         )  # Market-1501's, or two batches for the slower device
@@ -131,9 +134,12 @@ class Training:
     def loader(self):
         files = [self.domain.root / FOLDERS["train"] / name for name in self.domain.train.names]
         return torch.utils.data.DataLoader(
-            PlainDataset(files, self.data.labels, self.tier), batch_sampler=self.batches.tolist(), persistent_workers=True,
-            num_workers=min(8, len(os.sched_getaffinity(0))), pin_memory=self.gpu,
-        )  # fmt: skip
+            PlainDataset(files, self.data.labels, self.tier),
+            batch_sampler=self.batches.tolist(),
+            persistent_workers=True,
+            num_workers=min(8, len(os.sched_getaffinity(0))),
+            pin_memory=self.gpu,
+        )
 
     def measure_step(self, repeats: int) -> list[dict]:
         trainer, plain = self.both

@@ -117,10 +117,16 @@ class PlainDataset(torch.utils.data.Dataset):
             size: T.Resize(size, T.InterpolationMode.BICUBIC) for size in (tier.image_size, (tier.diffusion_size,) * 2)
         }
         end = [T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)]
-        self.augmented = T.Compose([
-            resize[tier.image_size], T.RandomHorizontalFlip(), T.Pad(tier.padding), T.RandomCrop(tier.image_size), *end,
-            T.RandomErasing(tier.erasing, (0.02, 0.4), (0.3, 3.3), 0.5),
-        ])  # fmt: skip
+        self.augmented = T.Compose(
+            [
+                resize[tier.image_size],
+                T.RandomHorizontalFlip(),
+                T.Pad(tier.padding),
+                T.RandomCrop(tier.image_size),
+                *end,
+                T.RandomErasing(tier.erasing, (0.02, 0.4), (0.3, 3.3), 0.5),
+            ]
+        )
         self.original = T.Compose([resize[(tier.diffusion_size,) * 2], *end])
 
     def __len__(self) -> int:
@@ -135,9 +141,14 @@ class PlainDataset(torch.utils.data.Dataset):
 
 
 def plain_rank_metrics(
-    query: Tensor, gallery: Tensor, query_pids: np.ndarray, gallery_pids: np.ndarray, query_cameras: np.ndarray,
-    gallery_cameras: np.ndarray, ranks: tuple[int, ...] = (1, 5, 10),
-) -> dict[str, float]:  # fmt: skip
+    query: Tensor,
+    gallery: Tensor,
+    query_pids: np.ndarray,
+    gallery_pids: np.ndarray,
+    query_cameras: np.ndarray,
+    gallery_cameras: np.ndarray,
+    ranks: tuple[int, ...] = (1, 5, 10),
+) -> dict[str, float]:
     """What `evaluation.rank_metrics` computes where no distances are equal: the full distance matrix, a
     sort of every row, and a loop over the queries. Memory: about 17 bytes per query and gallery image."""
     squares = query.square().sum(1, keepdim=True) + gallery.square().sum(1)

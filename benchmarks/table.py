@@ -42,7 +42,8 @@ TARGETS = (
 # ---------------------------------------------------------------- the table
 
 COLUMNS = (
-    "part", "name", "size", "batch", "ours", "ours_min", "ours_max", "reference", "reference_min", "reference_max", "unit", "ratio",
+    "part", "name", "size", "batch", "ours", "ours_min", "ours_max", "reference", "reference_min", "reference_max",
+    "unit", "ratio",
     "repeats", "target", "verdict", "device", "threads", "load", "measured", "commit", "python", "versions",
 )  # fmt: skip
 KEY = ["name", "size", "batch"]
@@ -111,8 +112,14 @@ def write(rows: list[dict], size: str, batch: int, device, output: Path | None =
     return path, table
 
 
-def benchmark(part: str, size: str = "lite", batch: int | None = None, device: str | None = None, repeats: int = 5,
-              output: Path | None = None):  # fmt: skip
+def benchmark(
+    part: str,
+    size: str = "lite",
+    batch: int | None = None,
+    device: str | None = None,
+    repeats: int = 5,
+    output: Path | None = None,
+):
     """Measure `part` (one of PARTS or "all"), write the table and return it. batch: images of a training
     step, by default the tier's 64 on a GPU and 8 on a CPU; a multiple of 4. device: "cuda" or "cpu", by
     default what there is."""

@@ -37,7 +37,8 @@ def tokens_to_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     rows, columns = grid
     if tokens.shape[1] != 1 + rows * columns:
         raise ValueError(
-            f"{tokens.shape[1]} tokens are no class token and {rows} x {columns} patches; expected {1 + rows * columns}."
+            f"{tokens.shape[1]} tokens are no class token and {rows} x {columns} patches; expected "
+            f"{1 + rows * columns}."
         )
     return tokens[:, 1:].unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
 

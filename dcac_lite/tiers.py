@@ -101,10 +101,16 @@ FULL = Tier(
 REHEARSAL = Tier(
     **FULL.__dict__
     | {
-        "name": "rehearsal", "epochs": 2, "iterations": 2, "warmup": 1, "milestones": (2,), "data": _Rehearsed("data"),
-        "clip": _Rehearsed("clip"), "stable_diffusion": _Rehearsed("stable-diffusion"),
+        "name": "rehearsal",
+        "epochs": 2,
+        "iterations": 2,
+        "warmup": 1,
+        "milestones": (2,),
+        "data": _Rehearsed("data"),
+        "clip": _Rehearsed("clip"),
+        "stable_diffusion": _Rehearsed("stable-diffusion"),
     },
-)  # fmt: skip
+)
 
 TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL, "rehearsal": REHEARSAL}
 

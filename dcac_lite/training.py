@@ -21,8 +21,8 @@ from .memory import PrototypeMemory
 from .paths import replacing
 from .pretrained.clip import load_clip_visual
 from .pretrained.files import write_tensors
-from .progress import line
 from .pretrained.stable_diffusion import StableDiffusion, load_stable_diffusion
+from .progress import line
 from .recipes import RECIPES
 from .sampling import epoch_batches
 from .tiers import TIERS
@@ -111,12 +111,18 @@ def train(
 
     def save() -> None:
         if accelerator.is_main_process:
-            checkpoints.write({
-                "model": trained_state(dcac), "optimizer": trainer.optimizer.state_dict(),
-                "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
-                "history": history, "seconds": seconds + time.time() - started,
-                "epoch": epoch, "iteration": iteration, "step": step,
-            })  # fmt: skip
+            checkpoints.write(
+                {
+                    "model": trained_state(dcac),
+                    "optimizer": trainer.optimizer.state_dict(),
+                    "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
+                    "history": history,
+                    "seconds": seconds + time.time() - started,
+                    "epoch": epoch,
+                    "iteration": iteration,
+                    "step": step,
+                }
+            )
 
     started = time.time()
     bar = line(text=experiment.label, unit="img", hidden=hidden or not accelerator.is_main_process)
@@ -165,8 +171,8 @@ def _read_back(pending: list[tuple[int, dict[str, Tensor]]], epoch: int, lr: flo
         values = {name: float(value) for name, value in losses.items()}
         if not np.isfinite(values["total"]):
             raise FloatingPointError(
-                f"The loss is {values['total']} at step {step} (epoch {epoch}): {values}. Lower the learning rate or lambda, "
-                "or use precision bf16 instead of fp16."
+                f"The loss is {values['total']} at step {step} (epoch {epoch}): {values}. Lower the learning rate or "
+                "lambda, or use precision bf16 instead of fp16."
             )
         rows.append({"step": step, "epoch": epoch, "lr": lr, **values})
     return rows

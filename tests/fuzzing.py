@@ -1,4 +1,5 @@
-"""What the tests of wrong data share: an outcome is a right result or a sentence of ours, and nothing is half written."""
+"""What the tests of wrong data share: an outcome is a right result or a sentence of ours,
+and nothing is half written."""
 
 import io
 import traceback

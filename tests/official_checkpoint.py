@@ -22,12 +22,23 @@ STRAY = re.compile(r".+\.attn[12]\.to_[qkv]$")
 
 def unet_to_ldm(name: str) -> str:
     """A diffusers U-Net tensor's name in the LDM code (four levels, two residual blocks each)."""
-    for ours, theirs in (("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2"),
-                         ("conv_in", "input_blocks.0.0"), ("conv_norm_out", "out.0"), ("conv_out", "out.2")):  # fmt: skip
+    for ours, theirs in (
+        ("time_embedding.linear_1", "time_embed.0"),
+        ("time_embedding.linear_2", "time_embed.2"),
+        ("conv_in", "input_blocks.0.0"),
+        ("conv_norm_out", "out.0"),
+        ("conv_out", "out.2"),
+    ):
         if name.startswith(ours + "."):
             return theirs + name.removeprefix(ours)
-    for ours, theirs in (("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("norm2", "out_layers.0"), ("conv2", "out_layers.3"),
-                         ("time_emb_proj", "emb_layers.1"), ("conv_shortcut", "skip_connection")):  # fmt: skip
+    for ours, theirs in (
+        ("norm1", "in_layers.0"),
+        ("conv1", "in_layers.2"),
+        ("norm2", "out_layers.0"),
+        ("conv2", "out_layers.3"),
+        ("time_emb_proj", "emb_layers.1"),
+        ("conv_shortcut", "skip_connection"),
+    ):
         name = re.sub(rf"(resnets\.\d+)\.{ours}\.", rf"\1.{theirs}.", name)
     name = re.sub(r"^mid_block\.resnets\.(\d+)", lambda m: f"middle_block.{2 * int(m[1])}", name)
     name = re.sub(r"^mid_block\.attentions\.0", "middle_block.1", name)
@@ -53,8 +64,16 @@ def unet_to_ldm(name: str) -> str:
 
 def vae_to_ldm(name: str) -> str:
     """A diffusers VAE tensor's name in the LDM code (four levels)."""
-    for ours, theirs in (("conv_shortcut", "nin_shortcut"), ("conv_norm_out", "norm_out"), ("mid_block.attentions.0", "mid.attn_1"),
-                         ("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")):  # fmt: skip
+    for ours, theirs in (
+        ("conv_shortcut", "nin_shortcut"),
+        ("conv_norm_out", "norm_out"),
+        ("mid_block.attentions.0", "mid.attn_1"),
+        ("group_norm", "norm"),
+        ("to_q", "q"),
+        ("to_k", "k"),
+        ("to_v", "v"),
+        ("to_out.0", "proj_out"),
+    ):
         name = name.replace(f"{ours}.", f"{theirs}.")
     name = re.sub(r"mid_block\.resnets\.(\d+)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
     name = re.sub(r"down_blocks\.(\d+)\.resnets\.(\d+)", r"down.\1.block.\2", name)
@@ -88,9 +107,14 @@ def official_state(visual, unet, vae, identities: int = 6, rank: int = 3, zero: 
     torch.manual_seed(6)
     state = {f"encoder.image_encoder.{name}": tensor for name, tensor in visual.state_dict().items()}
     width = visual.output_dim
-    state |= {"encoder.fc.weight": torch.randn(identities, width), "encoder.bnneck.weight": torch.rand(width) + 0.5,
-              "encoder.bnneck.bias": torch.zeros(width), "encoder.bnneck.running_mean": torch.randn(width),
-              "encoder.bnneck.running_var": torch.rand(width) + 0.5, "encoder.bnneck.num_batches_tracked": torch.tensor(7)}  # fmt: skip
+    state |= {
+        "encoder.fc.weight": torch.randn(identities, width),
+        "encoder.bnneck.weight": torch.rand(width) + 0.5,
+        "encoder.bnneck.bias": torch.zeros(width),
+        "encoder.bnneck.running_mean": torch.randn(width),
+        "encoder.bnneck.running_var": torch.rand(width) + 0.5,
+        "encoder.bnneck.num_batches_tracked": torch.tensor(7),
+    }
     state["denoiser.betas"], state["denoiser.alphas_cumprod"] = betas(), (1 - betas()).cumprod(0)
     for name, tensor in unet.state_dict().items():
         theirs = "denoiser.model." + unet_to_ldm(name)

@@ -22,7 +22,8 @@ def learnable_parts(name: str, *tensors: Tensor) -> dict[str, tuple[Tensor, ...]
 
 
 def official_vit(visual: nn.Module, x: Tensor) -> Tensor:
-    """f = ViT(image): patches, class token, positions, ln_pre, blocks, ln_post on all tokens, projection, class token."""
+    """f = ViT(image): patches, class token, positions, ln_pre, blocks, ln_post on all tokens, projection,
+    class token."""
     w = dict(visual.named_parameters())
     width, heads = len(w["class_embedding"]), visual.transformer.resblocks[0].attn.num_heads
 
@@ -89,7 +90,8 @@ def official_neck(neck: nn.BatchNorm1d) -> nn.BatchNorm1d:
 
 
 def awaken(reid: nn.Module, unet: nn.Module) -> None:
-    """Give adapters, classifier and neck values as after some training: at their initial ones nothing depends on them."""
+    """Give adapters, classifier and neck values as after some training:
+    at their initial ones nothing depends on them."""
     for name, p in unet.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(p, std=0.05)

@@ -23,7 +23,8 @@ from dcac_lite.training import build
 
 @pytest.fixture(scope="module")
 def steps():
-    """One step of each, from the same weights, images and random draws: (losses, model) of ours and of the plain one."""
+    """One step of each, from the same weights, images and random draws:
+    (losses, model) of ours and of the plain one."""
     torch.manual_seed(0)
     dcac, parts = build(Experiment(tier="lite", sources="MA", conditioning="correlation-aware", seed=3).resolved(), 6)
     for name, parameter in dcac.named_parameters():
@@ -153,11 +154,13 @@ def test_verdicts_are_computed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"part": "speed"}, "part is 'speed'"), ({"part": "step", "size": "smoke"}, "size is 'smoke'"),
-        ({"part": "step", "batch": 6}, "batch is 6"), ({"part": "step", "repeats": 0}, "repeats is 0"),
+        ({"part": "speed"}, "part is 'speed'"),
+        ({"part": "step", "size": "smoke"}, "size is 'smoke'"),
+        ({"part": "step", "batch": 6}, "batch is 6"),
+        ({"part": "step", "repeats": 0}, "repeats is 0"),
         ({"part": "step", "device": "tpu"}, "device is 'tpu'"),
     ],
-)  # fmt: skip
+)
 def test_wrong_arguments_are_named(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         benchmark(**options, output=tmp_path / "never.csv")

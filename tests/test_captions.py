@@ -17,9 +17,17 @@ def published(tmp_path):
     """A miniature with the files, keys and formats of Stable Diffusion 1.5's own folder."""
     folder = tmp_path / "stable-diffusion-v1-5"
     config = CLIPTextConfig(
-        vocab_size=len(WORDS), hidden_size=16, intermediate_size=32, projection_dim=16, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=77, bos_token_id=8, eos_token_id=9, pad_token_id=9,
-    )  # fmt: skip
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=32,
+        projection_dim=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=77,
+        bos_token_id=8,
+        eos_token_id=9,
+        pad_token_id=9,
+    )
     torch.manual_seed(0)
     model = CLIPTextModel(config)
     model.save_pretrained(folder / "text_encoder")

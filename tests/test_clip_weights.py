@@ -104,8 +104,11 @@ def test_a_clip_that_is_nowhere_says_how_to_fetch_it(weights):
     ) as error:
         load_clip(FULL.clip, FULL.image_size)
     assert "DCAC_WEIGHTS" in str(error.value) and "\n" not in str(error.value)
-    for name, said in (("ViT-B-16:openai", "use ViT-B-16-quickgelu:openai"), ("ViT-B-16-quickgelu:opnai", "tags of ViT-B-16-quickgelu: openai"),
-                       ("nowhere/clip", "neither a folder nor")):  # fmt: skip
+    for name, said in (
+        ("ViT-B-16:openai", "use ViT-B-16-quickgelu:openai"),
+        ("ViT-B-16-quickgelu:opnai", "tags of ViT-B-16-quickgelu: openai"),
+        ("nowhere/clip", "neither a folder nor"),
+    ):
         with pytest.raises(ValueError, match=said):
             load_clip(name, SIZE)
 

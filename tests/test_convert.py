@@ -91,7 +91,10 @@ def test_without_biases_and_with_b_zero_it_is_the_plain_unet(parts, noisy, tmp_p
 def test_features_are_the_original_model_s(parts, official, converted):
     images = torch.randint(0, 256, (5, 3, 64, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     f = parts[0](images / 255 * 2 - 1)
-    g = lambda name: official[f"encoder.bnneck.{name}"]
+
+    def g(name):
+        return official[f"encoder.bnneck.{name}"]
+
     expected = F.normalize((f - g("running_mean")) / (g("running_var") + 1e-5).sqrt() * g("weight") + g("bias"))
     assert torch.allclose(converted["keep"][2].reid.features(images), expected, atol=1e-5)
 
@@ -154,27 +157,35 @@ def spoiled(state, what):
         "encoder not finite": (lambda: state[ln].fill_(torch.nan), "NaN or infinity in visual.ln_post.weight"),
         "encoder of integers": (lambda: state.update({ln: torch.ones(64, dtype=torch.int64)}), "int64 instead of"),
         "a block missing": (lambda: [state.pop(n) for n in list(state) if "resblocks.0." in n], "resblocks.0"),
-        "no encoder": (lambda: [state.pop(n) for n in list(state) if n.startswith("encoder.image_encoder")], "image_encoder"),
+        "no encoder": (lambda: [state.pop(n) for n in list(state) if n.startswith("encoder.image_encoder")],
+                       "image_encoder"),
         "camera embedding": (lambda: state.update({"encoder.cam_emb": torch.ones(6, 64)}), "encoder.cam_emb"),
         "no neck": (lambda: state.pop("encoder.bnneck.running_var"), "neck.running_var"),
         "no classifier": (lambda: state.pop("encoder.fc.weight"), "encoder.fc.weight"),
         "no prompts": (lambda: state.pop(unet + "prompt_emb.prompt_emb"), "prompt_emb"),
         "too few prompts": (lambda: state.update({unet + "prompt_emb.prompt_emb": torch.ones(5, 16)}), r"\[5, 16\]"),
-        "prompts of a wrong width": (lambda: state.update({unet + "prompt_emb.prompt_emb": torch.ones(6, 17)}), "condition.prompts"),
+        "prompts of a wrong width": (lambda: state.update({unet + "prompt_emb.prompt_emb": torch.ones(6, 17)}),
+                                     "condition.prompts"),
         "prompts not finite": (lambda: state[unet + "prompt_emb.prompt_emb"].fill_(torch.inf), "finite"),
-        "a condition net": (lambda: state.update({unet + "prompt_emb.condition_bottleneck.bottleneck.0.weight": torch.ones(16)}), "condition_bottleneck"),
+        "a condition net": (
+            lambda: state.update({unet + "prompt_emb.condition_bottleneck.bottleneck.0.weight": torch.ones(16)}),
+            "condition_bottleneck",
+        ),
         "U-Net tensor missing": (lambda: state.pop(unet + q + ".weight"), "to_q.weight"),
-        "U-Net tensor left over": (lambda: state.update({unet + "label_emb.weight": torch.ones(3)}), "label_emb.weight"),
+        "U-Net tensor left over": (lambda: state.update({unet + "label_emb.weight": torch.ones(3)}),
+                                   "label_emb.weight"),
         "U-Net of a wrong shape": (lambda: state.update({unet + "out.2.bias": torch.ones(5)}), "conv_out.bias"),
         "U-Net not finite": (lambda: state[unet + "out.2.bias"].fill_(torch.inf), "conv_out.bias"),
         "an adapter half missing": (lambda: state.pop(unet + q + ".lora_B"), "to_q.lora_B"),
-        "an adapter of another rank": (lambda: state.update({unet + q + ".lora_A": torch.ones(5, 32)}), r"ranks \[3, 5\]"),
+        "an adapter of another rank": (lambda: state.update({unet + q + ".lora_A": torch.ones(5, 32)}),
+                                       r"ranks \[3, 5\]"),
         "an adapter not finite": (lambda: state[unet + q + ".lora_A"].fill_(torch.nan), "to_q.lora_A"),
         "a bias missing": (lambda: state.pop(unet + q + ".bias"), "to_q.base_layer.bias"),
         "no adapters": (lambda: [state.pop(n) for n in list(state) if ".lora_" in n], "ranks"),
         "VAE tensor missing": (lambda: state.pop(vae + "quant_conv.bias"), "quant_conv.bias"),
         "VAE tensor left over": (lambda: state.update({vae + "loss.logvar": torch.ones(1)}), "loss.logvar"),
-        "VAE of a wrong shape": (lambda: state.update({vae + "encoder.conv_in.bias": torch.ones(3)}), "encoder.conv_in.bias"),
+        "VAE of a wrong shape": (lambda: state.update({vae + "encoder.conv_in.bias": torch.ones(3)}),
+                                 "encoder.conv_in.bias"),
         "another schedule": (lambda: state["denoiser.betas"].mul_(2), "betas"),
         "a stranger": (lambda: state.update({"teacher.weight": torch.ones(2)}), "teacher.weight"),
         "nothing official": (lambda: state.clear() or state.update({"a": torch.ones(1)}), "no place here: a"),

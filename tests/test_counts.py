@@ -1,4 +1,5 @@
-"""Table 6 and the numbers around it, counted in the full-size architectures on torch's meta device: nothing is allocated."""
+"""Table 6 and the numbers around it, counted in the full-size architectures on torch's meta device:
+nothing is allocated."""
 
 import re
 from copy import deepcopy
@@ -24,9 +25,17 @@ def size(module, learning: bool = False) -> int:
 def make_visual():
     """ViT-B/16 at the paper's image size."""
     with torch.device("meta"):
-        return build_visual({
-            "image_size": FULL.image_size, "patch_size": 16, "width": 768, "layers": 12, "heads": 12, "output_dim": 512, "quick_gelu": True,
-        })  # fmt: skip
+        return build_visual(
+            {
+                "image_size": FULL.image_size,
+                "patch_size": 16,
+                "width": 768,
+                "layers": 12,
+                "heads": 12,
+                "output_dim": 512,
+                "quick_gelu": True,
+            }
+        )
 
 
 @cache

@@ -223,8 +223,16 @@ def test_domain_card_has_the_nuisances_and_catalogues_of_the_code():
     for row in nuisance:
         n = _WEB if row["domain"] == "web" else DOMAINS[row["domain"]].nuisance
         assert [float(cell) for cell in list(row.values())[1:]] == [
-            n.cast, n.exposure, n.gamma, n.contrast, n.veil, n.light, n.blur, n.noise, n.resolution
-        ]  # fmt: skip
+            n.cast,
+            n.exposure,
+            n.gamma,
+            n.contrast,
+            n.veil,
+            n.light,
+            n.blur,
+            n.noise,
+            n.resolution,
+        ]
 
 
 def test_domain_card_has_the_places_of_the_code():

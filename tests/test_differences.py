@@ -1,4 +1,5 @@
-"""The list of differences between the paper's text and its code points at things that exist and says what the recipes do."""
+"""The list of differences between the paper's text and its code points at things that exist
+and says what the recipes do."""
 
 import pkgutil
 from dataclasses import fields

@@ -164,8 +164,14 @@ def test_rank_list_longer_than_the_gallery():
     ],
 )
 def test_what_does_not_fit_is_named(change, message):
-    case = {"query": torch.zeros(3, 2), "gallery": torch.zeros(5, 2), "query_pids": np.zeros(3, int), "gallery_pids": np.zeros(5, int),
-            "query_cameras": np.zeros(3, int), "gallery_cameras": np.ones(5, int)}  # fmt: skip
+    case = {
+        "query": torch.zeros(3, 2),
+        "gallery": torch.zeros(5, 2),
+        "query_pids": np.zeros(3, int),
+        "gallery_pids": np.zeros(5, int),
+        "query_cameras": np.zeros(3, int),
+        "gallery_cameras": np.ones(5, int),
+    }
     assert rank_metrics(**case)["queries"] == 3
     with pytest.raises(ValueError, match=message):
         rank_metrics(**case | change)
@@ -178,10 +184,18 @@ def far_away(move):
     return (torch.from_numpy(move(q)).float(), torch.from_numpy(move(g)).float()), ids
 
 
-@pytest.mark.parametrize("move", [
-    lambda x: x + 1000, lambda x: x + 1e4, lambda x: x * 1e-30, lambda x: x * 1e30, lambda x: x + 5000 * (x[:, :1] > 0),
-    lambda x: 1 + 1e-3 * x,
-], ids=["+ 1000", "+ 10000", "x 1e-30", "x 1e30", "two far places", "nearly equal"])  # fmt: skip
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda x: x + 1000,
+        lambda x: x + 1e4,
+        lambda x: x * 1e-30,
+        lambda x: x * 1e30,
+        lambda x: x + 5000 * (x[:, :1] > 0),
+        lambda x: 1 + 1e-3 * x,
+    ],
+    ids=["+ 1000", "+ 10000", "x 1e-30", "x 1e30", "two far places", "nearly equal"],
+)
 def test_features_of_any_length_are_ranked_right(move):
     (q, g), ids = far_away(move)
     order = 1e-30 if q.abs().max() < 1e-20 else 1e30 if q.abs().max() > 1e20 else 1

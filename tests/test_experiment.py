@@ -136,7 +136,7 @@ VALUES = (-1, float("inf"), float("nan"), True, "3", [3], (), {}, 1j, np.zeros(2
     + [{"milestones": value} for value in ({3, 5}, np.array([3]))]
     + [{"sources": value} for value in (None, 3, {"MA", "D"}, ("MA", None), [["MA"]], True, iter(["MA"]), "", b"MA")],
     ids=str,
-)  # fmt: skip
+)
 def test_what_is_of_no_use_is_refused_in_one_sentence(options):
     with pytest.raises(ValueError) as refused:
         Experiment(**options)

@@ -42,7 +42,8 @@ def test_every_kind_of_input_gives_the_features_of_the_reid_model(reid, images, 
     for k, array in enumerate(arrays):
         Image.fromarray(array).save(tmp_path / f"{k}.png")
     files = [tmp_path / f"{k}.png" for k in range(5)]
-    for given in (images, list(images), arrays, list(arrays), [Image.fromarray(a) for a in arrays], files, [str(f) for f in files], tmp_path,
+    for given in (images, list(images), arrays, list(arrays), [Image.fromarray(a) for a in arrays], files,
+                  [str(f) for f in files], tmp_path,
                   [images[:2], tmp_path / "2.png", arrays[3:]]):  # fmt: skip
         features = extractor.features(given)
         assert features.dtype == torch.float32 and torch.equal(features, expected)
@@ -180,8 +181,10 @@ def test_a_broken_folder_is_refused(saved, tmp_path, what):
 
 
 @pytest.mark.parametrize("given, said", [
-    (torch.zeros(2, 3, 64, 32), "torch.float32"), (np.zeros((64, 32)), "float64"), (np.zeros((3, 64, 32), np.uint8), "expected uint8"),
-    (torch.zeros(64, 32, 3, dtype=torch.uint8), "expected uint8"), ([], "no image"), (torch.zeros(0, 3, 64, 32, dtype=torch.uint8), "no image"),
+    (torch.zeros(2, 3, 64, 32), "torch.float32"), (np.zeros((64, 32)), "float64"),
+    (np.zeros((3, 64, 32), np.uint8), "expected uint8"),
+    (torch.zeros(64, 32, 3, dtype=torch.uint8), "expected uint8"), ([], "no image"),
+    (torch.zeros(0, 3, 64, 32, dtype=torch.uint8), "no image"),
     ("missing.jpg", "does not exist"), (3, "int is no image"), ([None], "NoneType is no image"),
 ])  # fmt: skip
 def test_what_is_no_image_is_refused(saved, given, said):
@@ -202,11 +205,17 @@ def test_a_pil_image_is_treated_like_its_file(saved, tmp_path):
     )
 
 
-@pytest.mark.parametrize("picture, said", [
-    (Image.fromarray(np.full((64, 32), 30_000, np.uint16)), "The PIL image has pixels of kind I;16, expected 8 bits"),
-    (Image.fromarray(np.zeros((64, 32), np.float32)), "The PIL image has pixels of kind F"),
-    (Image.fromarray(np.full((64, 32, 4), 128, np.uint8)), "The PIL image is partly transparent"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "picture, said",
+    [
+        (
+            Image.fromarray(np.full((64, 32), 30_000, np.uint16)),
+            "The PIL image has pixels of kind I;16, expected 8 bits",
+        ),
+        (Image.fromarray(np.zeros((64, 32), np.float32)), "The PIL image has pixels of kind F"),
+        (Image.fromarray(np.full((64, 32, 4), 128, np.uint8)), "The PIL image is partly transparent"),
+    ],
+)
 def test_pil_images_are_refused_as_their_files_are(saved, picture, said):
     with pytest.raises(ValueError, match=said):
         FeatureExtractor.from_pretrained(saved).features(picture)

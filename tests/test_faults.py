@@ -85,9 +85,14 @@ def test_an_unreadable_beginning_of_the_moments_is_started_over(build, tmp_path,
     assert np.array_equal(build(), expected)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda f: f.write_bytes(b""), lambda f: os.truncate(f, f.stat().st_size // 2), lambda f: flip(f, 5000),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda f: f.write_bytes(b""),
+        lambda f: os.truncate(f, f.stat().st_size // 2),
+        lambda f: flip(f, 5000),
+    ],
+)
 def test_damaged_moments_are_built_again(build, tmp_path, damage):
     expected = np.array(build())
     (file,) = tmp_path.glob("moments/*.npy")
@@ -143,10 +148,15 @@ def test_one_flipped_bit_in_trained_weights_is_noticed(own):
 
 
 @pytest.mark.parametrize("name", ["config.json", "history.csv", "provenance.json"])
-@pytest.mark.parametrize("damage", [
-    lambda text: "", lambda text: text[: len(text) // 2], lambda text: text.replace("1", "2", 1),
-    lambda text: "\n".join(text.splitlines()[:4]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace("1", "2", 1),
+        lambda text: "\n".join(text.splitlines()[:4]),
+    ],
+)
 def test_changed_records_are_not_used(own, name, damage):
     (own / name).write_text(damage((own / name).read_text()))
     with pytest.raises(ValueError, match=f"{name} is not as it was when the run was finished; delete the folder"):
@@ -163,10 +173,16 @@ def test_an_unfinished_run_s_broken_description_is_named(own, text):
         Run(own)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda text: "", lambda text: text[:40], lambda text: "[]", lambda text: '{"D": 5}',
-    lambda text: re.sub(r'("mAP": )\d', r"\g<1>9", text),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:40],
+        lambda text: "[]",
+        lambda text: '{"D": 5}',
+        lambda text: re.sub(r'("mAP": )\d', r"\g<1>9", text),
+    ],
+)
 def test_damaged_metrics_are_measured_again(own, damage):
     file = own / "metrics.json"
     expected, text = Run(own).evaluate("D"), file.read_text()
@@ -213,10 +229,14 @@ def test_old_leftovers_of_a_file_go_when_it_is_written_again(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [names["of-another-process"].name, "table.csv"]
 
 
-@pytest.mark.parametrize("write", [
-    lambda path: path.write_bytes(bytes(300_000)), lambda path: torch.save(torch.zeros(90_000), path),
-    lambda path: save_file({"a": torch.zeros(90_000)}, path),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(300_000)),
+        lambda path: torch.save(torch.zeros(90_000), path),
+        lambda path: save_file({"a": torch.zeros(90_000)}, path),
+    ],
+)
 def test_a_full_disk_is_a_sentence_whoever_writes(tmp_path, monkeypatch, write):
     monkeypatch.setattr(paths.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
     (tmp_path / "kept").write_text("before")

@@ -57,7 +57,10 @@ def test_notebooks_stop_with_instructions_where_data_or_weights_are_missing(path
 
 
 def test_training_from_the_command_line(tmp_path):
-    words = "--tier smoke --sources MA --epochs 1 --seed 4 --accumulation 2 --gradient-checkpointing --tracker tensorboard --targets D"
+    words = (
+        "--tier smoke --sources MA --epochs 1 --seed 4 --accumulation 2 --gradient-checkpointing "
+        "--tracker tensorboard --targets D"
+    )
     code, out, err = command("train", *words.split(), DCAC_RUNS=str(tmp_path))
     assert code == 0, err[-2000:]
     assert "mAP" in out and "D" in out.splitlines()[-1]

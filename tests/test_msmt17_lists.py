@@ -63,8 +63,14 @@ def test_wrong_lines(msmt17, tmp_path, name, case):
 def test_wrong_list_files(msmt17, name):
     path = msmt17 / name
     text = path.read_text()
-    wrong = {"empty": b"", "blank": b" \n\n", "UTF-16": text.encode("utf-16"), "noise": random.Random(3).randbytes(999), "a picture": photograph(),
-             "twice": (text + text).encode()}  # fmt: skip
+    wrong = {
+        "empty": b"",
+        "blank": b" \n\n",
+        "UTF-16": text.encode("utf-16"),
+        "noise": random.Random(3).randbytes(999),
+        "a picture": photograph(),
+        "twice": (text + text).encode(),
+    }
     for case, content in wrong.items():
         path.write_bytes(content)
         result = outcome(lambda: read_dataset(msmt17, SIZE), f"{name}: {case}", name)
@@ -78,9 +84,13 @@ def test_wrong_list_files(msmt17, name):
 def test_list_files_written_otherwise_are_read_the_same(msmt17):
     expected = read_dataset(msmt17, SIZE).fingerprint
     for rewrite in (
-        lambda t: t.replace("\n", "\r\n"), lambda t: "\ufeff" + t, lambda t: "\n\n" + t.replace("\n", "  \n\n"),
-        lambda t: t.replace(" ", "\t"), lambda t: "\n".join(sorted(t.split("\n"), reverse=True)), lambda t: t.rstrip("\n"),
-    ):  # fmt: skip
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: "\ufeff" + t,
+        lambda t: "\n\n" + t.replace("\n", "  \n\n"),
+        lambda t: t.replace(" ", "\t"),
+        lambda t: "\n".join(sorted(t.split("\n"), reverse=True)),
+        lambda t: t.rstrip("\n"),
+    ):
         for name in LISTS:
             path = msmt17 / name
             original = path.read_text()

@@ -11,19 +11,27 @@ from dcac_lite import read_dataset
 from dcac_lite.data.registry import DATASETS
 
 RIGHT = {
-    "0003_c1é中文.jpg": (3, 1), "0003_c1 a b.jpg": (3, 1), "0003_c1.JPG": (3, 1), "0003_c1.JPEG": (3, 1), "0003_c1.PnG": (3, 1),
-    "3_c01.jpg": (3, 1), "0003_c1" + "x" * 200 + ".jpg": (3, 1), "999999999999999999_c1.jpg": (10**18 - 1, 1), "0000_c1.jpg": (0, 1),
-    "0003_c12_0.jpg": (3, 12), "0003_c0.jpg": (3, 0), "0003_c999.jpg": (3, 999), "0003_c1.jpg.jpg": (3, 1), "7_c5s3_c9.jpg": (7, 5),
-    "0003_c1_\n.jpg": (3, 1), os.fsdecode(b"0003_c1_\xff\xfe.jpg"): (3, 1), "0003_c1;rm -rf.jpg": (3, 1), "0003_c1%s{}.jpg": (3, 1),
+    "0003_c1é中文.jpg": (3, 1), "0003_c1 a b.jpg": (3, 1), "0003_c1.JPG": (3, 1), "0003_c1.JPEG": (3, 1),
+    "0003_c1.PnG": (3, 1),
+    "3_c01.jpg": (3, 1), "0003_c1" + "x" * 200 + ".jpg": (3, 1), "999999999999999999_c1.jpg": (10**18 - 1, 1),
+    "0000_c1.jpg": (0, 1),
+    "0003_c12_0.jpg": (3, 12), "0003_c0.jpg": (3, 0), "0003_c999.jpg": (3, 999), "0003_c1.jpg.jpg": (3, 1),
+    "7_c5s3_c9.jpg": (7, 5),
+    "0003_c1_\n.jpg": (3, 1), os.fsdecode(b"0003_c1_\xff\xfe.jpg"): (3, 1), "0003_c1;rm -rf.jpg": (3, 1),
+    "0003_c1%s{}.jpg": (3, 1),
 }  # fmt: skip
 IGNORED = (
-    "._0003_c1.jpg", ".hidden.jpg", "Thumbs.db", ".DS_Store", "readme.txt", "0003_c1.jpg.bak", "0003_c1.jpg~", "0003_c1", ".jpg",
+    "._0003_c1.jpg", ".hidden.jpg", "Thumbs.db", ".DS_Store", "readme.txt", "0003_c1.jpg.bak", "0003_c1.jpg~",
+    "0003_c1", ".jpg",
     "-1_c1.jpg", "-1_c3s2_000451_03.jpg", "0003_c1.txt",
 )  # fmt: skip
 REFUSED = (
-    "-2_c1.jpg", "-5000_c1.jpg", "9999999999999999999_c1.jpg", "0003_c9999999999999999999.jpg", "0003.jpg", "0003_000451.jpg", "0003_C1.jpg",
-    "c1_0003.jpg", "_c1.jpg", "someone.jpg", "٣_c1.jpg", "0003_c٣.jpg", "+3_c1.jpg", "3.5_c1.jpg", "0x3_c1.jpg", "--3_c1.jpg", "0003_c-1.jpg",
-    "0003-c1.jpg", "0003 _c1.jpg", " 0003_c1.jpg", "0003c1.jpg", "IMG_0001.jpg", "é.jpg", "0003_c.jpg", "1e5_c1.jpg", "0003_c1.bmp", "0003_c1.WEBP",
+    "-2_c1.jpg", "-5000_c1.jpg", "9999999999999999999_c1.jpg", "0003_c9999999999999999999.jpg", "0003.jpg",
+    "0003_000451.jpg", "0003_C1.jpg",
+    "c1_0003.jpg", "_c1.jpg", "someone.jpg", "٣_c1.jpg", "0003_c٣.jpg", "+3_c1.jpg", "3.5_c1.jpg", "0x3_c1.jpg",
+    "--3_c1.jpg", "0003_c-1.jpg",
+    "0003-c1.jpg", "0003 _c1.jpg", " 0003_c1.jpg", "0003c1.jpg", "IMG_0001.jpg", "é.jpg", "0003_c.jpg", "1e5_c1.jpg",
+    "0003_c1.bmp", "0003_c1.WEBP",
     "0003_c1.tiff", "(1)_c1.jpg", "nan_c1.jpg", "-_c1.jpg", "9" * 200 + "_c1.jpg",
 )  # fmt: skip
 

@@ -171,11 +171,16 @@ def test_runs_and_metrics_of_other_code_are_not_taken(tmp_path, monkeypatch):
 NOT_COUNTED = {
     "experiment": "its values and the data's and weights' fingerprints are in the key",
     "tiers": "its values are in the key",
-    "paths": "says where files are", "pretrained.hub": "says where files are", "data.registry": "says where files are",
-    "progress": "shows how far a loop is", "checkpoints": "keeps what was computed", "pretrained.files": "loads what is stored, or nothing",
-    "world.renderer": "the data's fingerprint is in the key", "world.scenes": "the data's fingerprint is in the key",
+    "paths": "says where files are",
+    "pretrained.hub": "says where files are",
+    "data.registry": "says where files are",
+    "progress": "shows how far a loop is",
+    "checkpoints": "keeps what was computed",
+    "pretrained.files": "loads what is stored, or nothing",
+    "world.renderer": "the data's fingerprint is in the key",
+    "world.scenes": "the data's fingerprint is in the key",
     "world.domains": "the data's fingerprint is in the key",
-}  # fmt: skip
+}
 
 
 CASES = [(("training",), TRAINING), (("evaluation", "encoder", "pretrained.clip", "data.domains"), EVALUATION)]

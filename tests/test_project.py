@@ -13,6 +13,7 @@ import yaml
 
 from dcac_lite.book.notebook import ParameterError, readable, start
 from dcac_lite.paths import CLONE
+from dcac_lite.tools import architecture
 from dcac_lite.tools.reproduce import NOTEBOOKS, execute, tidy
 from dcac_lite.tools.status import verdicts
 
@@ -56,6 +57,21 @@ def test_public_names_exist():
         assert getattr(dcac_lite, name).__doc__ or isinstance(getattr(dcac_lite, name), (dict, tuple)), name
     with pytest.raises(AttributeError, match="it offers .*Experiment"):
         dcac_lite.experiment_
+
+
+def test_the_drawing_is_that_of_the_imports():
+    page = architecture.PAGE.read_text(encoding="utf-8")
+    assert page == architecture.with_drawing(page), "run python -m dcac_lite.tools.architecture"
+
+
+def test_the_drawing_leaves_out_only_what_follows():
+    graph = {"a": {"b", "c", "d"}, "b": {"c"}, "c": set(), "d": {"a", "c"}}
+    left = architecture.reduced(graph)
+    assert left == {"a": {"b", "d"}, "b": {"c"}, "c": set(), "d": {"a"}}
+    whole = architecture.arrows()
+    left = architecture.reduced(whole)
+    assert all(left[a] <= whole[a] for a in whole)
+    assert all(architecture._reached(a, left) == architecture._reached(a, whole) for a in whole)
 
 
 # ---------------------------------------------------------------- notebooks

@@ -66,12 +66,15 @@ BROKEN_TENSORS = {
     "a tensor too many": (rewrite(lambda s: s.update(stranger=torch.ones(2))), "unexpected stranger"),
     "a tensor renamed": (rewrite(lambda s: s.update(renamed=s.pop(first(s)))), "missing .*; unexpected renamed"),
     "a wrong shape": (rewrite(lambda s: s.update({first(s): s[first(s)][None]})), "wrong shape"),
-    "a transposed tensor": (rewrite(lambda s: s.update({n: t.transpose(0, 1).contiguous() for n, t in s.items() if t.dim() > 1})), "wrong shape"),
+    "a transposed tensor": (
+        rewrite(lambda s: s.update({n: t.transpose(0, 1).contiguous() for n, t in s.items() if t.dim() > 1})),
+        "wrong shape",
+    ),
     "integers": (rewrite(lambda s: s.update({first(s): s[first(s)].int()})), "wrong type: .*int32"),
     "NaN": (rewrite(lambda s: s[first(s)].view(-1)[-1:].fill_(torch.nan)), "NaN or infinity in"),
     "infinity": (rewrite(lambda s: s[first(s)].fill_(torch.inf)), "NaN or infinity in"),
     "a pickle called safetensors": (lambda file: file.write_bytes(pickle.dumps({"a": 1})), "damaged"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", BROKEN_TENSORS)
@@ -91,10 +94,18 @@ def test_broken_tensors_are_refused_by_name(tmp_path, model, what):
     assert str(file) in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: text[: len(text) // 2], lambda text: "[]", lambda text: "", lambda text: text.replace("96", '"wide"'),
-    lambda text: text.replace("vision_cfg", "vision"), lambda text: text.replace("quick_gelu", "quicker_gelu"), lambda text: text.replace("48", "0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "",
+        lambda text: text.replace("96", '"wide"'),
+        lambda text: text.replace("vision_cfg", "vision"),
+        lambda text: text.replace("quick_gelu", "quicker_gelu"),
+        lambda text: text.replace("48", "0"),
+    ],
+)
 def test_a_broken_clip_config_is_refused(tmp_path, change):
     shutil.copytree(LITE.clip, tmp_path / "clip")
     file = tmp_path / "clip" / "open_clip_config.json"
@@ -105,12 +116,16 @@ def test_a_broken_clip_config_is_refused(tmp_path, change):
 
 @pytest.mark.parametrize("part, change", [
     ("unet", lambda c: c.update(block_out_channels=[32, 33])), ("unet", lambda c: c.update(cross_attention_dim="wide")),
-    ("unet", lambda c: c.update(down_block_types=["NoSuchBlock"])), ("unet", lambda c: c.clear()), ("vae", lambda c: c.update(latent_channels=5)),
-    ("vae", lambda c: c.update(block_out_channels=[])), ("scheduler", lambda c: c.update(prediction_type="v_prediction")),
-    ("scheduler", lambda c: c.update(beta_schedule="steep")), ("scheduler", lambda c: c.update(num_train_timesteps="many")),
+    ("unet", lambda c: c.update(down_block_types=["NoSuchBlock"])), ("unet", lambda c: c.clear()),
+    ("vae", lambda c: c.update(latent_channels=5)),
+    ("vae", lambda c: c.update(block_out_channels=[])),
+    ("scheduler", lambda c: c.update(prediction_type="v_prediction")),
+    ("scheduler", lambda c: c.update(beta_schedule="steep")),
+    ("scheduler", lambda c: c.update(num_train_timesteps="many")),
     ("scheduler", lambda c: c.clear()), ("scheduler", lambda c: c.update(beta_end=float("nan"))),
     ("scheduler", lambda c: c.update(num_train_timesteps=10)),
-    *(("vae", lambda c, s=s: c.update(scaling_factor=s)) for s in (0, -1.0, float("nan"), float("inf"), "big", True, None)),
+    *(("vae", lambda c, s=s: c.update(scaling_factor=s))
+      for s in (0, -1.0, float("nan"), float("inf"), "big", True, None)),
 ])  # fmt: skip
 def test_a_broken_diffusion_config_is_refused(tmp_path, part, change):
     folder = copy_of_lite(tmp_path / "sd")
@@ -151,8 +166,11 @@ def test_code_in_a_file_is_refused_and_not_run(weights, tmp_path, wrap):
             torch.save(whole.get(wrap, evil), file, _use_new_zipfile_serialization=wrap != "old format")
     from dcac_lite.release.convert import convert
 
-    for load in (lambda: load_clip("Tiny:openai", SIZE), lambda: load_stable_diffusion(tmp_path / "v1-5-pruned.ckpt", 32),
-                 lambda: convert(tmp_path / "source_ma.pth", tmp_path / "out")):  # fmt: skip
+    for load in (
+        lambda: load_clip("Tiny:openai", SIZE),
+        lambda: load_stable_diffusion(tmp_path / "v1-5-pruned.ckpt", 32),
+        lambda: convert(tmp_path / "source_ma.pth", tmp_path / "out"),
+    ):
         with pytest.raises(ValueError, match="refused and nothing in it was run.*mkdir") as error:
             load()
         assert "\n" not in str(error.value)
@@ -160,10 +178,14 @@ def test_code_in_a_file_is_refused_and_not_run(weights, tmp_path, wrap):
 
 
 @pytest.mark.parametrize("spoil, said", [
-    (cut(0.5), "damaged"), (cut(0), "damaged"), (flip(-80), "damaged"), (flip(2000), "checksum|damaged"), (flip(20000), "checksum of"),
-    (lambda f: torch.save([1, 2], f), "list instead of named tensors"), (lambda f: torch.save({}, f), "instead of named tensors"),
-    (lambda f: torch.save({"a": torch.ones(1), "b": "text"}, f), "holds b, which is no tensor"), (lambda f: f.unlink(), "does not exist"),
-    (lambda f: f.write_text("<html>"), "damaged"), (lambda f: f.write_bytes(pickle.dumps({"a": 1}, protocol=4)), "damaged"),
+    (cut(0.5), "damaged"), (cut(0), "damaged"), (flip(-80), "damaged"), (flip(2000), "checksum|damaged"),
+    (flip(20000), "checksum of"),
+    (lambda f: torch.save([1, 2], f), "list instead of named tensors"),
+    (lambda f: torch.save({}, f), "instead of named tensors"),
+    (lambda f: torch.save({"a": torch.ones(1), "b": "text"}, f), "holds b, which is no tensor"),
+    (lambda f: f.unlink(), "does not exist"),
+    (lambda f: f.write_text("<html>"), "damaged"), (lambda f: f.write_bytes(pickle.dumps({"a": 1}, protocol=4)),
+                                                    "damaged"),
 ])  # fmt: skip
 def test_broken_pytorch_files_are_refused(tmp_path, spoil, said):
     file = tmp_path / "v1-5-pruned.ckpt"

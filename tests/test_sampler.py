@@ -24,8 +24,8 @@ def labels_of(counts) -> torch.Tensor:
 
 
 def made_counts(identities: int, images: int) -> np.ndarray:
-    """Images of each identity, as uneven as in a real data set: some have 4, some 15 times as many. Remainders of a division
-    by 4 are as they come, 1.35 on average."""
+    """Images of each identity, as uneven as in a real data set: some have 4, some 15 times as many. Remainders of a
+    division by 4 are as they come, 1.35 on average."""
     rng = np.random.default_rng(0)
     remainders = np.resize(np.repeat([0, 1, 2, 3], [218, 200, 183, 150]), identities)
     wanted = (images - int(remainders.sum())) // K - identities
@@ -158,7 +158,8 @@ def test_identities_with_too_few_images_give_one_group_drawn_with_replacement():
         shown = Counter(place for group in found[identity] for place in group)
         assert all(shown[place] / (EPOCHS * K) == pytest.approx(1 / images, abs=0.03) for place in range(images))
     distinct = [len(set(group)) for group in found[2]]
-    # of 3^4 ordered draws 36 hold all three images and 3 one image only; a cycle through the images would always hold all
+    # of 3^4 ordered draws 36 hold all three images and 3 one image only; a cycle through the images
+    # would always hold all
     assert np.mean([n == 3 for n in distinct]) == pytest.approx(36 / 81, abs=0.06)
     assert np.mean([n == 1 for n in distinct]) == pytest.approx(3 / 81, abs=0.025)
     assert all(len(set(group)) == 4 for group in found[3])
@@ -199,8 +200,8 @@ def test_an_epoch_of_market_is_shorter_than_the_loader_says():
     lengths = {len(pk_batches(labels, P, K, seed, 1)) for seed in range(20)}
     assert lengths <= {188, 189, 190} and len(lengths) > 1
     assert (
-        f"751 identities and 13,248 pictures: 188 to 190 batches an epoch, where the pictures would fill {13_248 // 64}."
-        in said("Pictures that are left out")
+        "751 identities and 13,248 pictures: 188 to 190 batches an epoch, where the pictures would fill "
+        f"{13_248 // 64}." in said("Pictures that are left out")
     )
 
 

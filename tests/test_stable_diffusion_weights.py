@@ -81,10 +81,12 @@ def test_every_name_of_stable_diffusion_1_5_has_its_place():
         unet, vae = UNet2DConditionModel(**SD15_UNET), AutoencoderKL(**SD15_VAE)
     names, plain = hollow(unet, unet_to_ldm), set(unet.state_dict())
     # written down from CompVis' code: three inputs of a level, its downsampling, the deepest up level without attention
-    for name in ("time_embed.0.weight", "input_blocks.0.0.weight", "input_blocks.3.0.op.weight", "input_blocks.8.1.proj_in.weight",
+    for name in ("time_embed.0.weight", "input_blocks.0.0.weight", "input_blocks.3.0.op.weight",
+                 "input_blocks.8.1.proj_in.weight",
                  "input_blocks.11.0.out_layers.3.bias", "middle_block.1.transformer_blocks.0.attn2.to_k.weight",
                  "output_blocks.2.1.conv.weight", "output_blocks.5.2.conv.weight", "output_blocks.8.2.conv.bias",
-                 "output_blocks.11.1.transformer_blocks.0.ff.net.0.proj.weight", "output_blocks.11.0.skip_connection.weight",
+                 "output_blocks.11.1.transformer_blocks.0.ff.net.0.proj.weight",
+                 "output_blocks.11.0.skip_connection.weight",
                  "out.2.weight"):  # fmt: skip
         assert name in names
     added = {}

@@ -81,7 +81,8 @@ def test_memory_after_each_step_and_epoch_start_is_the_official_one(steps):
 
 
 def test_weights_after_steps_are_the_official_ones(steps):
-    """What every tensor travelled agrees but for single entries: Adam makes whole steps of gradients that are rounding too."""
+    """What every tensor travelled agrees but for single entries:
+    Adam makes whole steps of gradients that are rounding too."""
     compared, trained = 0, dict(steps.trainer.dcac.named_parameters())
     for name, theirs in steps.official.learning.items():
         ours = trained[name].detach()
@@ -180,12 +181,14 @@ def test_a_step_sees_its_rows_augmented_once_and_noised(steps, smoke_data):
         x, labels, latents, noise, timesteps = (t.cpu() for t in inputs)
         assert torch.equal(labels, smoke_data.labels[rows])
         original = normalise(smoke_data.images(rows))
-        places = torch.stack([
-            padded[:, :, top : top + 64, left : left + 32]
-            for padded in (F.pad(image, [2] * 4, value=-1.0) for image in (original, original.flip(-1)))
-            for top in range(5)
-            for left in range(5)
-        ])  # fmt: skip
+        places = torch.stack(
+            [
+                padded[:, :, top : top + 64, left : left + 32]
+                for padded in (F.pad(image, [2] * 4, value=-1.0) for image in (original, original.flip(-1)))
+                for top in range(5)
+                for left in range(5)
+            ]
+        )
         assert (places == x).flatten(2).all(2).any(0).all()  # each image is one of its flips and crops
         draws.append((latents / steps.trainer.scaling - mean[rows]) / torch.exp(0.5 * logvar[rows]))
         draws.append(noise)

@@ -55,21 +55,27 @@ TREES = {
     **{f"empty {n}": (lambda root, n=n: _empty(root / n), ValueError, n) for n in FOLDERS.values()},
     **{f"{n} is a file": (lambda root, n=n: _into_file(root / n), FileNotFoundError, n) for n in FOLDERS.values()},
     **{f"only junk in {n}": (lambda root, n=n: _only_junk(root / n), ValueError, n) for n in FOLDERS.values()},
-    **{f"{n} misspelt": (lambda root, n=n: (root / n).rename(root / n.upper()), FileNotFoundError, n) for n in FOLDERS.values()},
+    **{f"{n} misspelt": (lambda root, n=n: (root / n).rename(root / n.upper()), FileNotFoundError, n)
+       for n in FOLDERS.values()},
     "nothing there": (shutil.rmtree, FileNotFoundError, "mine"),
     "a file": (_into_file, ValueError, "mine is a file"),
     "an empty folder": (lambda root: (shutil.rmtree(root), root.mkdir()), FileNotFoundError, "bounding_box_train"),
     "one folder too deep": (_nest, FileNotFoundError, "the data set lies in"),
     "a folder an identity": (_by_identity, ValueError, "0001 is a folder among images"),
-    "a folder called like an image": (lambda root: (root / "query" / "0003_c1_9.jpg").mkdir(), ValueError, "0003_c1_9.jpg"),
-    "a pipe called like an image": (lambda root: os.mkfifo(root / "query" / "0003_c1_9.jpg"), ValueError, "0003_c1_9.jpg is no file"),
+    "a folder called like an image": (lambda root: (root / "query" / "0003_c1_9.jpg").mkdir(), ValueError,
+                                      "0003_c1_9.jpg"),
+    "a pipe called like an image": (lambda root: os.mkfifo(root / "query" / "0003_c1_9.jpg"), ValueError,
+                                    "0003_c1_9.jpg is no file"),
     "a link to nothing": (_link("/nowhere/x.jpg"), FileNotFoundError, "0003_c1_9.jpg"),
     "a link to itself": (_link("0003_c1_9.jpg"), FileNotFoundError, "0003_c1_9.jpg"),
-    "a list file beside folders": (lambda root: (root / "list_train.txt").write_text(""), ValueError, "keep one of the two layouts"),
+    "a list file beside folders": (lambda root: (root / "list_train.txt").write_text(""), ValueError,
+                                   "keep one of the two layouts"),
     "a training image asked for": (
-        lambda root: shutil.copy(root / "bounding_box_train" / "0001_c1_0.jpg", root / "query"), ValueError, "0001_c1_0.jpg is a training image too"),
+        lambda root: shutil.copy(root / "bounding_box_train" / "0001_c1_0.jpg", root / "query"), ValueError,
+        "0001_c1_0.jpg is a training image too"),
     "a training image in the gallery": (
-        lambda root: shutil.copy(root / "bounding_box_train" / "0002_c2_1.jpg", root / "bounding_box_test"), ValueError, "0002_c2_1.jpg is a training"),
+        lambda root: shutil.copy(root / "bounding_box_train" / "0002_c2_1.jpg", root / "bounding_box_test"),
+        ValueError, "0002_c2_1.jpg is a training"),
     "decoded is a file": (lambda root: (root.parent / "decoded").write_text(""), OSError, "set DCAC_CACHE"),
 }  # fmt: skip
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from dcac_lite.tiers import LITE
 
 TINY = {
-    "embed_dim": 16, "quick_gelu": True,
+    "embed_dim": 16,
+    "quick_gelu": True,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8},
     "text_cfg": {"context_length": 8, "vocab_size": 20, "width": 32, "heads": 2, "layers": 1},
-}  # fmt: skip
+}
 SIZE = (64, 32)  # a grid of 8 x 4 where the tiny CLIP was trained with 4 x 4
 
 

@@ -133,10 +133,12 @@ def explore_noise(
         return drawn
 
     return Explorer(
-        "Noise", draw, figure,
+        "Noise",
+        draw,
+        figure,
         picture=widgets.Dropdown(options=[(c, k) for k, c in enumerate(captions)], description="picture"),
         t=widgets.SelectionSlider(options=times, value=times[len(times) // 2], description="timestep t"),
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------- condition
@@ -179,7 +181,8 @@ def explore_condition(
                 PALETTE[scheme] if used(scheme, j, own) else "transparent",
                 PALETTE["right"] if j == own else "transparent",
             )
-            bar = f'<div style="height:8px;width:{max(1, 72 * float(p[j])):.0f}px;background:{fill};border:1px solid currentColor"></div>'
+            style = f"height:8px;width:{max(1, 72 * float(p[j])):.0f}px;background:{fill};border:1px solid currentColor"
+            bar = f'<div style="{style}"></div>'
             name = f"{'✓ ' if j == own else ''}#{j}<br>p {float(p[j]):.3f}"
             people.append(
                 _picture(portraits[j], bar + name, f"identity {j}, probability {float(p[j]):.3f}", f"3px solid {frame}")
@@ -219,11 +222,17 @@ def explore_condition(
         return drawn
 
     return Explorer(
-        "Condition", draw, figure,
-        picture=widgets.Dropdown(options=[(f"{k + 1}: identity #{int(y)}", k) for k, y in enumerate(labels)], description="picture"),
+        "Condition",
+        draw,
+        figure,
+        picture=widgets.Dropdown(
+            options=[(f"{k + 1}: identity #{int(y)}", k) for k, y in enumerate(labels)], description="picture"
+        ),
         scheme=widgets.Dropdown(options=[*SCHEMES], description="scheme"),
-        tau=widgets.FloatLogSlider(value=tau_c, min=-2, max=1, step=0.05, readout_format=".3g", description="temperature tau_c"),
-    )  # fmt: skip
+        tau=widgets.FloatLogSlider(
+            value=tau_c, min=-2, max=1, step=0.05, readout_format=".3g", description="temperature tau_c"
+        ),
+    )
 
 
 # ---------------------------------------------------------------- retrieval
@@ -271,7 +280,10 @@ def explore_retrieval(
                     images[n], f"{mark} {n}<br>camera {camera}", f"rank {n}, {word} person, camera {camera}", frame
                 )
             )
-        words = f"{html.escape(model)} on {target}: average precision <b>{found.ap:.2f}</b>, {int(found.right.sum())} of the first {len(found.rows)} right."
+        words = (
+            f"{html.escape(model)} on {target}: average precision <b>{found.ap:.2f}</b>, "
+            f"{int(found.right.sum())} of the first {len(found.rows)} right."
+        )
         if cam and model not in classifiers:
             words += " No map: this model's classifier was never trained."
         return _page(words, "".join(blocks))
@@ -282,12 +294,14 @@ def explore_retrieval(
     # before the page is drawn: the slider must not point behind the last query of the new domain
     target.observe(lambda change: setattr(query, "max", len(domains[change["new"]].query) - 1), names="value")
     return Explorer(
-        "Retrieval", draw, lambda: rank_figure(models, domains[first].query, domains[first].gallery, [start], top)[0],
+        "Retrieval",
+        draw,
+        lambda: rank_figure(models, domains[first].query, domains[first].gallery, [start], top)[0],
         target=target,
         model=widgets.Dropdown(options=[*models], description="model"),
         query=query,
         cam=widgets.Checkbox(value=False, description="show where the model looks (Grad-CAM)"),
-    )  # fmt: skip
+    )
 
 
 def _maps(model, images: np.ndarray) -> list[np.ndarray]:

@@ -64,8 +64,8 @@ def read_dataset(
 ) -> Domain:
     """Read the data set in `folder` (see `listing.list_images`, also for the errors). Images are
     resized to `size` (height, width), bicubic (queries and gallery as `test_resize` says), and kept
-    decoded in a memory-mapped file; each split is decoded once, and again when its files change. `dataset`: which of the paper's data sets it is, if
-    any. `name`: the domain's, else the folder's.
+    decoded in a memory-mapped file; each split is decoded once, and again when its files change. `dataset`: which of
+    the paper's data sets it is, if any. `name`: the domain's, else the folder's.
 
     Raises ValueError naming an image that cannot be read, OSError when the decoded files cannot be kept."""
     listing = list_images(folder, dataset)
@@ -82,8 +82,14 @@ def read_dataset(
     }
     name = name or listing.folder.name
     fingerprint = listing.fingerprint(size, {split: images[split].content for split in FOLDERS})
-    return Domain(name, listing.folder, **splits, fingerprint=fingerprint, layout=listing.layout,
-                  cameras_known=listing.cameras_known)  # fmt: skip
+    return Domain(
+        name,
+        listing.folder,
+        **splits,
+        fingerprint=fingerprint,
+        layout=listing.layout,
+        cameras_known=listing.cameras_known,
+    )
 
 
 # ---------------------------------------------------------------- the embedded domains
@@ -153,8 +159,8 @@ def lite_domain(name: str, share: float = 1.0, size: tuple[int, int] = (64, 32),
 @dataclass(frozen=True)
 class TrainingSet:
     """The training images of one or several domains with labels 0..N-1. parts: one uint8 array per
-    domain; labels: int64 [M]; identities: N; files: where the M images came from. Labels follow the order of the domains, then of the
-    sorted person ids, and so do not depend on the file system."""
+    domain; labels: int64 [M]; identities: N; files: where the M images came from. Labels follow the order of the
+    domains, then of the sorted person ids, and so do not depend on the file system."""
 
     parts: tuple[np.ndarray, ...]
     labels: Tensor

@@ -199,8 +199,10 @@ def _from_lists(folder: Path, entries: Iterable[str], validation: bool) -> tuple
         which = "both" if versions else "none"
         raise FileNotFoundError(f"{folder} holds {which} of MSMT17's pairs of image folders; expected {known}.")
     train, test = MSMT17_FOLDERS[versions[0]]
-    parts = {name: _from_list(folder / f"list_{name}.txt", folder / (train if name in ("train", "val") else test))
-             for name in ("train", "val", "query", "gallery")}  # fmt: skip
+    parts = {
+        name: _from_list(folder / f"list_{name}.txt", folder / (train if name in ("train", "val") else test))
+        for name in ("train", "val", "query", "gallery")
+    }
     both = parts["train"] + parts["val"]
     if len({name for _, name, *_ in both}) < len(both):
         twice = next(iter({f[1] for f in parts["train"]} & {f[1] for f in parts["val"]}))
@@ -228,8 +230,8 @@ def _from_list(listing: Path, images: Path) -> list[tuple]:
         below = name[0] != "/" and ".." not in name
         if not (below and re.fullmatch(r"-?[0-9]+", pid) and len(fields) > 2 and re.fullmatch("[0-9]+", fields[2])):
             raise ValueError(
-                f"{listing}, line {number}: {line!r} is not a path below {images.name}/ with the camera as third field of the "
-                f"name, and a person id; expected {_LINE}."
+                f"{listing}, line {number}: {line!r} is not a path below {images.name}/ with the camera as third field "
+                f"of the name, and a person id; expected {_LINE}."
             )
         if name in files:
             raise ValueError(f"{listing}, line {number}: {name} is listed twice; expected every image once.")

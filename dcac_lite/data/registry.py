@@ -44,8 +44,9 @@ class Dataset:
         holding = {p.resolve(): p for p in reversed(places) if any(os.path.exists(p / m) for m in marks)}
         if len(holding) > 1:
             raise ValueError(
-                f"{self.title} is there {len(holding)} times, at {' and at '.join(sorted(map(str, holding.values())))}: keep one of "
-                "them under the data root, so that it is clear which one the numbers come from."
+                f"{self.title} is there {len(holding)} times, at "
+                f"{' and at '.join(sorted(map(str, holding.values())))}: keep one of them under the data root, so that "
+                "it is clear which one the numbers come from."
             )
         if not holding and not places:
             raise FileNotFoundError(
@@ -63,9 +64,9 @@ _MSMT17 = (
 )
 _CUHK03 = ("cuhk03np", "CUHK03-NP", "cuhk03-np")
 _DUKE = (
-    "DukeMTMC was withdrawn in 2019: its pedestrians had not agreed to it. Its authors no longer give it out, and some venues "
-    "ask not to use it."
-)  # fmt: skip
+    "DukeMTMC was withdrawn in 2019: its pedestrians had not agreed to it. Its authors no longer give it out, and some "
+    "venues ask not to use it."
+)
 
 #: The data sets by the paper's short names. Counts: Table 1; CUHK03-NP's labeled boxes are not in it
 #: (its authors' counts), and MS-without-val is MS less the 2,373 images of list_val.txt.
@@ -79,9 +80,12 @@ DATASETS: dict[str, Dataset] = {
         Dataset("D", "DukeMTMC-reID", ("DukeMTMC-reID", "dukemtmcreid", "dukemtmc-reid/DukeMTMC-reID", "dukemtmc-reid"),
                 8, 1812, (16522, 2228, 17661), note=_DUKE),
         Dataset("MS", "MSMT17", _MSMT17, 15, 4101, (32621, 11659, 82161)),
-        Dataset("MS-without-val", "MSMT17 without its validation list", _MSMT17, 15, 4101, (30248, 11659, 82161), validation=False),
-        Dataset("C3", "CUHK03-NP, detected boxes", tuple(f"{f}/detected" for f in _CUHK03), 2, 1467, (7365, 1400, 5332)),
-        Dataset("C3-labeled", "CUHK03-NP, labeled boxes", tuple(f"{f}/labeled" for f in _CUHK03), 2, 1467, (7368, 1400, 5328)),
+        Dataset("MS-without-val", "MSMT17 without its validation list", _MSMT17, 15, 4101, (30248, 11659, 82161),
+                validation=False),
+        Dataset("C3", "CUHK03-NP, detected boxes", tuple(f"{f}/detected" for f in _CUHK03), 2, 1467,
+                (7365, 1400, 5332)),
+        Dataset("C3-labeled", "CUHK03-NP, labeled boxes", tuple(f"{f}/labeled" for f in _CUHK03), 2, 1467,
+                (7368, 1400, 5328)),
     )
 }  # fmt: skip
 

@@ -99,9 +99,13 @@ def make_tokenizer():
     ends = [(t, vocabulary[t]) for t in ("<start>", "<end>")]
     core.post_processor = processors.TemplateProcessing("<start> $A <end>", special_tokens=ends)
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, model_max_length=CONTEXT_LENGTH,
-        pad_token="<pad>", unk_token="<unk>", bos_token="<start>", eos_token="<end>",
-    )  # fmt: skip
+        tokenizer_object=core,
+        model_max_length=CONTEXT_LENGTH,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<start>",
+        eos_token="<end>",
+    )
 
 
 def clip_config(vocabulary: int) -> dict:
@@ -111,10 +115,14 @@ def clip_config(vocabulary: int) -> dict:
         "quick_gelu": True,
         "vision_cfg": {"image_size": [HEIGHT, WIDTH], "patch_size": 8, "width": 96, "layers": 4, "head_width": 48},
         "text_cfg": {
-            "context_length": CONTEXT_LENGTH, "vocab_size": vocabulary, "width": TEXT_WIDTH, "heads": 2, "layers": 2,
+            "context_length": CONTEXT_LENGTH,
+            "vocab_size": vocabulary,
+            "width": TEXT_WIDTH,
+            "heads": 2,
+            "layers": 2,
             "hf_tokenizer_name": "lite",
         },
-    }  # fmt: skip
+    }
 
 
 def train_clip(folder: Path, recipe: Recipe, images: Tensor, captions: list[str]) -> list[dict]:
@@ -157,9 +165,14 @@ def train_vae(folder: Path, recipe: Recipe, images: Tensor) -> list[dict]:
 
     torch.manual_seed(recipe.seed + 1)
     vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(32, 64, 64), layers_per_block=1, latent_channels=4, norm_num_groups=8, sample_size=IMAGE_SIZE,
-    )  # fmt: skip
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(32, 64, 64),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=IMAGE_SIZE,
+    )
 
     def loss_of_step(generator: torch.Generator, step: int) -> Tensor:
         rows = torch.randint(recipe.images, (recipe.vae_batch,), generator=generator)
@@ -226,9 +239,15 @@ def train_unet(folder: Path, recipe: Recipe, images: Tensor, captions: list[str]
     )
     torch.manual_seed(recipe.seed + 2)
     unet = UNet2DConditionModel(
-        sample_size=IMAGE_SIZE // 4, down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
-        block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=TEXT_WIDTH, attention_head_dim=4, norm_num_groups=8,
-    )  # fmt: skip
+        sample_size=IMAGE_SIZE // 4,
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
 
     def loss_of_step(generator: torch.Generator, step: int) -> Tensor:
         size = (recipe.unet_batch,)

@@ -15,14 +15,22 @@ from .stable_diffusion import REVISIONS
 
 #: What is fetched from the hub besides `stable_diffusion.load_stable_diffusion`'s files.
 FILES = [
-    "text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/vocab.json", "tokenizer/merges.txt",
-    "tokenizer/special_tokens_map.json", "tokenizer/tokenizer_config.json",
-]  # fmt: skip
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+]
 #: Of a text encoder in transformers' configuration.
 _SIZES = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
     "max_position_embeddings",
-)  # fmt: skip
+)
 
 
 class TextEncoder:

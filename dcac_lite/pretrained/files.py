@@ -94,7 +94,8 @@ def _read_pytorch(path: Path):
                 f"ask its publisher for safetensors. ({_reason(error)})"
             ) from error
         raise _damaged(path, error) from error
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError, IndexError, TypeError, AttributeError, AssertionError,
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError, IndexError, TypeError, AttributeError,
+            AssertionError,
             zipfile.BadZipFile) as error:  # fmt: skip
         raise _damaged(path, error) from error
 

@@ -32,6 +32,7 @@ def hub_folder(repo: str, files: list[str], revision: str | None = None) -> Path
         return Path(snapshot_download(repo, revision=revision, allow_patterns=files))
     except Exception as error:  # the errors of the hub and of its HTTP client have no common base
         raise FileNotFoundError(
-            f"{repo} is neither in {own} nor in the hub's cache, and the hub cannot be reached ({type(error).__name__}): on a "
-            f"machine with internet run {command}, copy the folder here, or set DCAC_WEIGHTS to the folder that holds it."
+            f"{repo} is neither in {own} nor in the hub's cache, and the hub cannot be reached "
+            f"({type(error).__name__}): on a machine with internet run {command}, copy the folder here, or set "
+            "DCAC_WEIGHTS to the folder that holds it."
         ) from error

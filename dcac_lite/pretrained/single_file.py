@@ -22,8 +22,9 @@ SD15_VAE = {
 
 #: The noise schedule as LDM stores it; it follows from `betas`. `scale_factor` is the VAE's.
 SCHEDULE_NAMES = frozenset(
-    "betas alphas_cumprod alphas_cumprod_prev sqrt_alphas_cumprod sqrt_one_minus_alphas_cumprod log_one_minus_alphas_cumprod "
-    "sqrt_recip_alphas_cumprod sqrt_recipm1_alphas_cumprod posterior_variance posterior_log_variance_clipped "
+    "betas alphas_cumprod alphas_cumprod_prev sqrt_alphas_cumprod sqrt_one_minus_alphas_cumprod "
+    "log_one_minus_alphas_cumprod sqrt_recip_alphas_cumprod sqrt_recipm1_alphas_cumprod posterior_variance "
+    "posterior_log_variance_clipped "
     "posterior_mean_coef1 posterior_mean_coef2 lvlb_weights logvar scale_factor".split()
 )
 _UNET, _VAE = "model.diffusion_model.", "first_stage_model."
@@ -107,7 +108,8 @@ def load_single_file(
     if not has_both and ema != ("emaonly" in path.name):
         kind = "the moving average" if ema else "the U-Net as it was trained"
         raise ValueError(
-            f"{path} holds one U-Net and, by its name, not {kind}: take v1-5-pruned (both U-Nets) or load with ema={not ema}."
+            f"{path} holds one U-Net and, by its name, not {kind}: take v1-5-pruned (both U-Nets) or load with "
+            f"ema={not ema}."
         )
     unused = (*_UNUSED, *SCHEDULE_NAMES)
     if lost := [name for name in state if not name.startswith((_UNET, _VAE, *unused))]:

@@ -101,8 +101,11 @@ def convert(
     network = build_unet(base, unet, checkpoint)
     autoencoder = build_vae(parts["vae"], vae, checkpoint)
     added = adapters | biases if stray_biases == "keep" else adapters
-    trained = {f"unet.{_peft_name(name)}": tensor for name, tensor in unet_names(base | added, network.config, checkpoint).items()
-               if _LORA.match(name) or _STRAY.match(name)}  # fmt: skip
+    trained = {
+        f"unet.{_peft_name(name)}": tensor
+        for name, tensor in unet_names(base | added, network.config, checkpoint).items()
+        if _LORA.match(name) or _STRAY.match(name)
+    }
     trained |= {f"reid.{name}": tensor for name, tensor in reid.state_dict().items()} | {
         "condition.prompts": parts["condition"]
     }
@@ -116,16 +119,26 @@ def convert(
         recipe="official" if kept else "default",
     ).resolved()
     report = {
-        "file": checkpoint.name, "sha256": file_sha256(checkpoint), "identities": identities,
+        "file": checkpoint.name,
+        "sha256": file_sha256(checkpoint),
+        "identities": identities,
         "visual": visual_architecture(reid.visual),
         "stray_biases": {"layers": len(biases), "numbers": sum(b.numel() for b in biases.values()), "kept": kept},
-        "tensors": {"reid": len(parts["reid"]), "condition": 1, "unet": len(base), "adapters": len(adapters), "vae": len(parts["vae"])},
+        "tensors": {
+            "reid": len(parts["reid"]),
+            "condition": 1,
+            "unet": len(base),
+            "adapters": len(adapters),
+            "vae": len(parts["vae"]),
+        },
         "not_needed": sorted(parts["schedule"]),
-    }  # fmt: skip
+    }
     temporary = temporary_name(out)
     try:
-        write_tensors({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in trained.items()},
-                      temporary / "model.safetensors")  # fmt: skip
+        write_tensors(
+            {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in trained.items()},
+            temporary / "model.safetensors",
+        )
         for name, part in {"unet": network, "vae": autoencoder, "scheduler": sd15_schedule()}.items():
             part.save_pretrained(temporary / "stable-diffusion" / name)
         text = json.dumps({"experiment": asdict(experiment), "data": None, "converted": report}, indent=1)
@@ -156,8 +169,14 @@ def load_converted(folder: str | Path) -> DCAC:
     unet = adapt(unet, "lora", rank)
     width = reid.classifier.in_features
     condition = make_condition("correlation-aware", identities, width, unet.config.cross_attention_dim, tau_c)
-    dcac = DCAC(reid, PrototypeMemory(identities, width, tau, tier.gamma), condition, use_one_token_attention(unet),
-                diffusion.scheduler, experiment["lambda_"])  # fmt: skip
+    dcac = DCAC(
+        reid,
+        PrototypeMemory(identities, width, tau, tier.gamma),
+        condition,
+        use_one_token_attention(unet),
+        diffusion.scheduler,
+        experiment["lambda_"],
+    )
     known = {name for name, parameter in dcac.named_parameters() if id(parameter) in elsewhere}
     expected = {
         name: tensor
@@ -188,8 +207,8 @@ def split_parts(state: dict[str, Tensor], where) -> dict[str, dict[str, Tensor]]
         parts[part][rest] = tensor
     if unknown:
         raise ValueError(
-            f"{where} holds tensors that have no place here: {some(unknown)}. Supported are the official DCAC checkpoints "
-            "of the correlation-aware scheme without camera embedding."
+            f"{where} holds tensors that have no place here: {some(unknown)}. Supported are the official DCAC "
+            "checkpoints of the correlation-aware scheme without camera embedding."
         )
     parts["condition"] = parts["condition"].get("prompts")
     return parts
@@ -207,8 +226,8 @@ def _identities(parts: dict, where) -> int:
         or not torch.isfinite(prompts).all()
     ):
         raise ValueError(
-            f"{where}: encoder.fc.weight is {list(classifier.shape)} and the prompts are {list(prompts.shape)}; expected "
-            "finite numbers, one row for each identity in both (the correlation-aware scheme)."
+            f"{where}: encoder.fc.weight is {list(classifier.shape)} and the prompts are {list(prompts.shape)}; "
+            "expected finite numbers, one row for each identity in both (the correlation-aware scheme)."
         )
     return len(classifier)
 
@@ -221,8 +240,15 @@ def _architecture(reid: dict[str, Tensor], image_size: tuple[int, int], where) -
     except (KeyError, ValueError, IndexError) as error:
         raise ValueError(f"{where} lacks the encoder.image_encoder tensors of a CLIP image tower ({error}).") from error
     blocks = {int(m[1]) for name in reid if (m := re.match(r"visual\.transformer\.resblocks\.(\d+)\.", name))}
-    return {"image_size": list(image_size), "patch_size": patch, "width": width, "layers": max(blocks, default=-1) + 1,
-            "heads": width // 64, "output_dim": output_dim, "quick_gelu": True}  # fmt: skip
+    return {
+        "image_size": list(image_size),
+        "patch_size": patch,
+        "width": width,
+        "layers": max(blocks, default=-1) + 1,
+        "heads": width // 64,
+        "output_dim": output_dim,
+        "quick_gelu": True,
+    }
 
 
 def _sources(identities: int) -> tuple[str, ...]:
@@ -231,7 +257,8 @@ def _sources(identities: int) -> tuple[str, ...]:
             if sum(IDENTITIES[name] for name in names) == identities:
                 return names
     raise ValueError(
-        f"{identities} identities are those of no combination of {', '.join(IDENTITIES)}; name the sources (--sources MA D)."
+        f"{identities} identities are those of no combination of {', '.join(IDENTITIES)}; name the sources (--sources "
+        "MA D)."
     )
 
 
@@ -257,6 +284,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     biases = report["stray_biases"]
     print(f"{arguments.out}: {report['identities']} identities; tensors: {report['tensors']}.")
     print(
-        f"Stray biases: {biases['layers']} layers, {biases['numbers']:,} numbers, {'kept' if biases['kept'] else 'left out'}."
+        f"Stray biases: {biases['layers']} layers, {biases['numbers']:,} numbers, "
+        f"{'kept' if biases['kept'] else 'left out'}."
     )
     print(f"Not needed: {', '.join(report['not_needed']) or 'nothing'}.")

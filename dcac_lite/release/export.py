@@ -106,9 +106,16 @@ class FeatureExtractor(
         images = torch.randint(0, 256, (3, 3, *self.visual.image_size), dtype=torch.uint8, generator=generator)
         with replacing(path) as temporary:
             torch.onnx.export(
-                model, (images,), temporary, input_names=["images"], output_names=["features"],
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}}, dynamo=True, external_data=False, verbose=False,
-            )  # fmt: skip
+                model,
+                (images,),
+                temporary,
+                input_names=["images"],
+                output_names=["features"],
+                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
             session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
             difference = 0.0
             for count in (1, 3):
@@ -117,7 +124,8 @@ class FeatureExtractor(
                     difference = max(difference, float(np.abs(computed - model(images[:count]).numpy()).max()))
             if not difference <= ONNX_TOLERANCE:
                 raise RuntimeError(
-                    f"{path}: ONNX differs from torch by {difference:.1e}, more than {ONNX_TOLERANCE:g}; nothing was written."
+                    f"{path}: ONNX differs from torch by {difference:.1e}, more than {ONNX_TOLERANCE:g}; nothing was "
+                    "written."
                 )
         return difference
 
@@ -162,9 +170,14 @@ class FeatureExtractor(
         file = Path(model_id) / "model.safetensors"
         if not Path(model_id).is_dir():
             file = hf_hub_download(
-                model_id, file.name, revision=revision, cache_dir=cache_dir, force_download=force_download,
-                local_files_only=local_files_only, token=token,
-            )  # fmt: skip
+                model_id,
+                file.name,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
         extractor = cls(**sizes)
         load_exactly(extractor, read_tensors(Path(file)), file)
         return extractor.to(map_location)
@@ -202,8 +215,8 @@ def _pictures(images):
 def _check_pixels(images, right_shape: bool) -> None:
     if not right_shape or images.dtype not in (torch.uint8, np.uint8):
         raise ValueError(
-            f"{type(images).__name__} of {images.dtype} {list(images.shape)} is no image; expected uint8, a tensor [B, 3, H, W] or an "
-            "array [B, H, W, 3] with or without B."
+            f"{type(images).__name__} of {images.dtype} {list(images.shape)} is no image; expected uint8, a tensor [B, "
+            "3, H, W] or an array [B, H, W, 3] with or without B."
         )
 
 

@@ -28,9 +28,13 @@ from .study import in_processes
 SEEDS = range(20, 25)
 #: (method, where): "last" is the last block, "middle" the first one of the second half.
 DEFINITIONS = (
-    ("GradCAM", "last"), ("GradCAM", "middle"), ("GradCAMPlusPlus", "last"),
-    ("LayerCAM", "last"), ("LayerCAM", "middle"), ("Occlusion", "last"),
-)  # fmt: skip
+    ("GradCAM", "last"),
+    ("GradCAM", "middle"),
+    ("GradCAMPlusPlus", "last"),
+    ("LayerCAM", "last"),
+    ("LayerCAM", "middle"),
+    ("Occlusion", "last"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Probe:
     is shown under.
 
     images: uint8 [N, 3, H, W]; regions: bool [N, H, W] by name (body, clothing, background, upper and
-    lower clothing); looks, attributes: similarities [N, N]; targets: labels int64 [N] by name, -1 where there is none."""
+    lower clothing); looks, attributes: similarities [N, N]; targets: labels int64 [N] by name, -1 where there is
+    none."""
 
     images: np.ndarray
     regions: dict[str, np.ndarray]

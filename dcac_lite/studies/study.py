@@ -29,7 +29,8 @@ Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is 
 
 #: Candidates (lambda, tau_c) of the tuning study, per scheme. Since lambda does not carry over between
 #: schemes or scales, they were set so that lambda |dL_dif/dz| is roughly 0.005 to 0.15 of |dL_ReID/dz|
-#: (the study's column `gradient_ratio`; notebook 04 measures it too). The rescaled class-wise condition sends no gradient; nothing to tune.
+#: (the study's column `gradient_ratio`; notebook 04 measures it too). The rescaled class-wise condition sends no
+#: gradient; nothing to tune.
 CANDIDATES: dict[str, tuple[tuple[float, float], ...]] = {
     "correlation-aware": ((10.0, 0.3), (30.0, 0.3), (30.0, 0.6), (100.0, 0.6)),
     "class-wise": ((10.0, 0.6), (30.0, 0.6)),
@@ -84,8 +85,11 @@ def comparison() -> list[Job]:
 
 
 STUDIES = {
-    "baseline-tuning": baseline_tuning, "epochs-tuning": epochs_tuning, "scheme-tuning": scheme_tuning, "comparison": comparison,
-}  # fmt: skip
+    "baseline-tuning": baseline_tuning,
+    "epochs-tuning": epochs_tuning,
+    "scheme-tuning": scheme_tuning,
+    "comparison": comparison,
+}
 
 
 def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:

@@ -18,9 +18,13 @@ from ..tiers import REHEARSAL, REHEARSAL_FOLDER
 
 #: Architectures with the parts of the real ones (four levels, a factor of eight, 16 x 16 patches) and few channels.
 SMALL_UNET = {
-    "sample_size": 64, "block_out_channels": (32, 32, 64, 64), "layers_per_block": 1, "norm_num_groups": 8,
-    "attention_head_dim": 4, "cross_attention_dim": 64,
-}  # fmt: skip
+    "sample_size": 64,
+    "block_out_channels": (32, 32, 64, 64),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "attention_head_dim": 4,
+    "cross_attention_dim": 64,
+}
 SMALL_VAE = SD15_VAE | {"block_out_channels": [16, 16, 32, 32], "layers_per_block": 1, "norm_num_groups": 8}
 SD15_TEXT = {
     "hidden_size": 768,

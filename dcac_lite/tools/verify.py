@@ -29,13 +29,13 @@ _EXAMPLES = {
     "C3": "0001_c1_1.png",
 }
 _NO_CAMERAS = (
-    "The file names tell no cameras. The protocol leaves out a query's matches from its own camera, which cannot be done here: "
-    "near-duplicates from the same camera count as matches, so scores are higher and not comparable with published ones. Only exact "
-    "copies of a query in the gallery are ignored."
+    "The file names tell no cameras. The protocol leaves out a query's matches from its own camera, which cannot be "
+    "done here: near-duplicates from the same camera count as matches, so scores are higher and not comparable with "
+    "published ones. Only exact copies of a query in the gallery are ignored."
 )
 _NO_VERSION = (
-    "Which of MSMT17's releases this is (V1, or V2 with blurred faces) cannot be told from re-arranged files. A copy with 30,248 "
-    "training images was made without the validation list, which the paper's 32,621 include."
+    "Which of MSMT17's releases this is (V1, or V2 with blurred faces) cannot be told from re-arranged files. A copy "
+    "with 30,248 training images was made without the validation list, which the paper's 32,621 include."
 )
 
 
@@ -132,8 +132,8 @@ def _version(listing: Listing) -> str:
     dataset = DATASETS["MS-without-val"]
     here = len(list_images(listing.folder, dataset).train)
     return (
-        f"This is {listing.layout.split()[0]}. The source MS-without-val leaves out list_val.txt and has {here:,} training images "
-        f"(expected {dataset.images[0]:,})."
+        f"This is {listing.layout.split()[0]}. The source MS-without-val leaves out list_val.txt and has {here:,} "
+        f"training images (expected {dataset.images[0]:,})."
     )
 
 

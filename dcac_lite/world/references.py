@@ -74,9 +74,13 @@ def score(extract: Callable[[np.ndarray], np.ndarray], domain: Domain) -> dict[s
 def score_features(query: np.ndarray, gallery: np.ndarray, domain: Domain) -> dict[str, float]:
     """`evaluation.rank_metrics` of features [Q, d] and [G, d] of a domain's queries and gallery, by cosine."""
     return rank_metrics(
-        normalised(query), normalised(gallery),
-        domain.query.pids, domain.gallery.pids, domain.query.cameras, domain.gallery.cameras,
-    )  # fmt: skip
+        normalised(query),
+        normalised(gallery),
+        domain.query.pids,
+        domain.gallery.pids,
+        domain.query.cameras,
+        domain.gallery.cameras,
+    )
 
 
 def extractor(reference: Reference, train: Split) -> Callable[[np.ndarray], np.ndarray]:

@@ -56,9 +56,12 @@ class Block(nn.Module):
     def __init__(self, channels: int, out: int, stride: int):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(),
-            nn.Conv2d(out, out, 3, 1, 1, bias=False), nn.BatchNorm2d(out),
-        )  # fmt: skip
+            nn.Conv2d(channels, out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(out),
+        )
         self.beside = nn.Conv2d(channels, out, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,10 +75,16 @@ class SmallCNN(nn.Module):
         super().__init__()
         c = CHANNELS
         self.blocks = nn.Sequential(
-            nn.Conv2d(3, c, 3, 1, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU(),
-            Block(c, c, 2), Block(c, 2 * c, 2), Block(2 * c, 3 * c, 2), Block(3 * c, 3 * c, 1),
-            nn.AdaptiveAvgPool2d((STRIPES, 1)), nn.Flatten(),
-        )  # fmt: skip
+            nn.Conv2d(3, c, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(c),
+            nn.ReLU(),
+            Block(c, c, 2),
+            Block(c, 2 * c, 2),
+            Block(2 * c, 3 * c, 2),
+            Block(3 * c, 3 * c, 1),
+            nn.AdaptiveAvgPool2d((STRIPES, 1)),
+            nn.Flatten(),
+        )
         self.width = 3 * c * STRIPES
         self.neck = nn.BatchNorm1d(self.width)
         self.neck.bias.requires_grad_(False)

@@ -25,7 +25,8 @@ def truth_of(domain: str, names: Sequence[str], tier: str = "lite") -> list[Samp
     share = TIERS[tier].share
     if share is None or domain not in DOMAINS:
         raise ValueError(
-            f"The truth of {domain!r} in tier {tier!r} is not known: it exists for {', '.join(DOMAINS)} in smoke and lite."
+            f"The truth of {domain!r} in tier {tier!r} is not known: it exists for {', '.join(DOMAINS)} in smoke and "
+            "lite."
         )
     spec = DOMAINS[domain] if share == 1 else DOMAINS[domain].slice(share)
     return [photograph_record(spec, _record(spec, name)) for name in names]
