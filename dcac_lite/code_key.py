@@ -18,8 +18,8 @@ TRAINING = (
 )  # fmt: skip
 #: What the metrics of given weights depend on.
 EVALUATION = (
-    "augment", "data.decoding", "data.domains", "data.listing", "device", "encoder", "evaluation", "global_batch", "lean",
-    "pretrained.clip",
+    "augment", "data.decoding", "data.domains", "data.listing", "device", "encoder", "evaluation", "global_batch",
+    "lean", "pretrained.clip",
 )  # fmt: skip
 #: What a run's metrics depend on, from its first step to its evaluation.
 RESULTS = tuple(sorted({*TRAINING, *EVALUATION}))

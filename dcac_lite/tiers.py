@@ -34,8 +34,8 @@ class Tier:
     square image. clip and stable_diffusion: where weights come from (see `pretrained.clip.load_clip`,
     `pretrained.stable_diffusion.load_stable_diffusion`). share: part of each embedded domain, None for real data.
     iterations: steps an epoch, None for one natural pass of the PK sampler. warmup and milestones:
-    epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's. schemes: (lambda, tau_c) of each conditioning scheme, chosen on
-    the validation domain; the full tier's tau_c follows Sec. 5.2 instead. ema: which U-Net of Stable
+    epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's. schemes: (lambda, tau_c) of each conditioning
+    scheme, chosen on the validation domain; the full tier's tau_c follows Sec. 5.2 instead. ema: which U-Net of Stable
     Diffusion (see `pretrained.stable_diffusion.load_stable_diffusion`). data: root of the real data sets, None for
     `paths.data_root()`.
     """

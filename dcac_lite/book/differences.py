@@ -94,9 +94,11 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "Which feature is z", "condition", "Eq. 5 to 7, 12",
         "One symbol z in all four equations. In Eq. 7 the updated prototype is not normalised.",
-        "Eq. 5 and 12 take the feature after the BN neck; Eq. 6 and 7 take the same, L2-normalised, and every updated prototype is normalised "
+        "Eq. 5 and 12 take the feature after the BN neck; Eq. 6 and 7 take the same, L2-normalised, and every updated"
+        " prototype is normalised "
         "again. The hardest sample is the one with the lowest dot product with its own prototype.",
-        "Without the normalisation the temperature 0.01 of Eq. 6 would act on dot products in the hundreds. The logits of Eq. 12 "
+        "Without the normalisation the temperature 0.01 of Eq. 6 would act on dot products in the hundreds. The "
+        "logits of Eq. 12 "
         "grow with the length of the feature after the neck, so the values of tau_c belong to that feature.",
         "As the code does; the docstrings say which z is meant.",
         ("encoder.ReIDModel", "memory.PrototypeMemory", "dcac.DCAC"),
@@ -133,7 +135,8 @@ DIFFERENCES: tuple[Difference, ...] = (
         "stable-diffusion-v1-5.",
         "The file v1-5-pruned.ckpt, of which the weights as trained are taken, not their moving average (EMA).",
         "The usual folder of the diffusers library holds the EMA weights: another U-Net under the same name.",
-        "The weights as trained, since the printed numbers come from them (`ema` of the full tier); `ema=True` takes the average. From a folder "
+        "The weights as trained, since the printed numbers come from them (`ema` of the full tier); `ema=True` takes "
+        "the average. From a folder "
         "or from the single file.",
         ("pretrained.stable_diffusion.load_stable_diffusion", "tiers.Tier"),
     ),
@@ -305,7 +308,8 @@ TRAPS: tuple[Difference, ...] = (
     Difference(
         "Silent settings", "optimisation", "not stated",
         "Nothing.",
-        "A misspelt or missing entry of the configuration is an empty value that counts as false, unless a base file sets it (MSMT17's tau_c "
+        "A misspelt or missing entry of the configuration is an empty value that counts as false, unless a base file "
+        "sets it (MSMT17's tau_c "
         "of 1.0 is in one); so print the resolved configuration. An unreadable picture is tried again for ever.",
         "A run can go on for hours with another method than was meant, or stand still.",
         "Unknown names and wrong values are refused in one sentence.",

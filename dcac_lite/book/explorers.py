@@ -86,7 +86,8 @@ def explore_noise(
     """Forward process and denoising (Eq. 3 and 4) at `steps` timesteps: x_t, the predicted noise, the predicted
     x_0, the signal-to-noise ratio and the error.
 
-    sd: a `pretrained.stable_diffusion.StableDiffusion`. latents: clean latents x_0 [B, C, h, w], B pictures to choose from;
+    sd: a `pretrained.stable_diffusion.StableDiffusion`. latents: clean latents x_0 [B, C, h, w], B pictures to choose
+    from;
     contexts: their conditions [B, L, D]; captions: their names. One noise per picture, drawn from `seed`."""
     from ..diffusion import add_noise, predict_noise
 

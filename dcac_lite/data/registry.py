@@ -50,8 +50,10 @@ class Dataset:
             )
         if not holding and not places:
             raise FileNotFoundError(
-                f"The full tier needs {self.title} at {Path(root) / self.folders[0]}: get it from its owners, keep their folders, "
-                f"and set DCAC_DATA to the folder that holds {self.folders[0].split('/')[0]}/; `python -m dcac_lite verify` prints "
+                f"The full tier needs {self.title} at {Path(root) / self.folders[0]}: get it from its owners, keep "
+                f"their folders, "
+                f"and set DCAC_DATA to the folder that holds {self.folders[0].split('/')[0]}/; `python -m dcac_lite "
+                f"verify` prints "
                 "the tree."
             )
         return next(iter(holding.values())) if holding else places[0]

@@ -244,7 +244,8 @@ def _export(arguments: argparse.Namespace) -> None:
         extractor = FeatureExtractor.from_run(Run(Path(arguments.run)))
         extractor.save_pretrained(arguments.out)
         print(
-            f"{arguments.out}: features of {extractor.visual.output_dim} numbers from images of {list(extractor.visual.image_size)}."
+            f"{arguments.out}: features of {extractor.visual.output_dim} numbers from images of "
+            f"{list(extractor.visual.image_size)}."
         )
         if arguments.onnx:
             difference = extractor.export_onnx(Path(arguments.out) / "model.onnx")
