@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from dcac_lite import Experiment
 from dcac_lite import __main__ as command
 from dcac_lite.__main__ import DOORS, main, parse
+from dcac_lite.studies.study import in_processes, run_study
 
 
 def test_without_a_door_the_doors_are_shown(capsys):
@@ -56,3 +58,14 @@ def test_an_error_that_is_not_ours_says_where_it_came_from(monkeypatch):
     monkeypatch.setattr(command, "parse", lambda _: parsed)
     with pytest.raises(ValueError, match="invalid literal"):
         main(["verify"])
+
+
+def test_studies_send_their_jobs_through_the_door(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
+    small = Experiment(tier="smoke", sources="MA", conditioning="none", epochs=1)
+    table = run_study([(small, ("D", "MS"))], progress=False)
+    assert table["target"].tolist() == ["D", "MS"] and table["mAP"].between(0, 100).all()
+    untrained = in_processes("cam-study", [(small, False)], progress=False)
+    assert set(untrained["model"]) == {"untrained"} and "rank correlation with looks" in set(untrained["measure"])
+    with pytest.raises(RuntimeError, match="dcac_lite study: target is 'XX'; expected one of MA"):
+        run_study([(small, ("XX",))], progress=False)

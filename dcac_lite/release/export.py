@@ -221,7 +221,7 @@ def _check_pixels(images, right_shape: bool) -> None:
 
 
 def _fit(image: np.ndarray, size: tuple[int, int], resize: str) -> np.ndarray:
-    """uint8 [h, w, 3] -> [3, H, W] of `size`, resized as `data` resizes a file."""
+    """uint8 [h, w, 3] -> [3, H, W] of `size`, resized as `data.decoding` resizes a file."""
     if image.shape[:2] != size:
         image = np.asarray(
             Image.fromarray(np.ascontiguousarray(image)).resize(size[::-1], Image.Resampling[resize.upper()])

@@ -1,7 +1,7 @@
 """Miniature copies of the paper's data sets, with their owners' folders and file names, drawn at run time.
 
 For rehearsing the full tier, and for tests, where no real data set is at hand: the people are those
-of `worlds`, enlarged to the size of real crops.
+of `world.domains`, enlarged to the size of real crops.
 """
 
 import tempfile
