@@ -23,6 +23,7 @@ DOORS = {  # name: module, help
     "export": (".release.export", "the trained encoder alone, as a folder and as ONNX"),
     "convert": (".release.convert", "a released checkpoint of the authors as a run of this package"),
     "weights": (".lite_weights.command", "how the lite weights are made, and how good they are"),
+    "architecture": (".tools.architecture", "draw ARCHITECTURE.md's picture from the imports"),
     "world": (".world.command", "the embedded world and how hard it is"),
 }
 

@@ -61,7 +61,7 @@ def test_public_names_exist():
 
 def test_the_drawing_is_that_of_the_imports():
     page = architecture.PAGE.read_text(encoding="utf-8")
-    assert page == architecture.with_drawing(page), "run python -m dcac_lite.tools.architecture"
+    assert page == architecture.with_drawing(page), "run python -m dcac_lite architecture"
 
 
 def test_the_drawing_leaves_out_only_what_follows():

@@ -1,16 +1,15 @@
-"""Draw ARCHITECTURE.md's picture from the imports: `python -m dcac_lite.tools.architecture`.
+"""Draw ARCHITECTURE.md's picture from the imports: `python -m dcac_lite architecture`.
 
 A module of `dcac_lite/` itself is a box, a folder below it is one box with its modules' names, and an arrow says
 "imports". An arrow that follows from others is left out. A test compares the committed page with the imports."""
 
 import argparse
-import os
 
 from ..code_key import imports_of
-from ..paths import CLONE, PACKAGE
+from ..paths import CLONE, PACKAGE, replacing
 
 PAGE = CLONE / "ARCHITECTURE.md"
-BEGIN, END = "<!-- drawn by python -m dcac_lite.tools.architecture -->", "<!-- end of the drawing -->"
+BEGIN, END = "<!-- drawn by python -m dcac_lite architecture -->", "<!-- end of the drawing -->"
 
 
 def modules() -> list[str]:
@@ -75,14 +74,12 @@ def with_drawing(page: str) -> str:
     return f"{before}{BEGIN}\n{drawing()}\n{END}{after}"
 
 
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(call=_draw)
+
+
+def _draw(arguments: argparse.Namespace) -> None:
     page = with_drawing(PAGE.read_text(encoding="utf-8"))
-    temporary = PAGE.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, PAGE)
-    print(f"{PAGE.name}: {page.count(' --> ')} arrows between {len(arrows())} boxes")
-
-
-if __name__ == "__main__":
-    main()
+    with replacing(PAGE) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    print(f"{PAGE} is drawn from the imports of {len(modules())} modules.")
