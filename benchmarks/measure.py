@@ -114,21 +114,21 @@ class Training:
     def model(self):
         return make_model(self.experiment, self.data.identities, self.device)
 
-    def trainer(self, dcac, parts, **machine):
-        trainer = Trainer(self.experiment, self.data, dcac, parts, Machine(**machine))
+    def trainer(self, dcac, sd, **machine):
+        trainer = Trainer(self.experiment, self.data, dcac, sd, Machine(**machine))
         trainer.start_epoch(1)
         return trainer
 
-    def plain(self, dcac, parts):
-        return PlainPipeline(dcac, parts.vae, self.experiment.lr, self.experiment.weight_decay, self.device)
+    def plain(self, dcac, sd):
+        return PlainPipeline(dcac, sd.vae, self.experiment.lr, self.experiment.weight_decay, self.device)
 
     @cached_property
     def both(self):
-        dcac, parts = self.model()
+        dcac, sd = self.model()
         copy = second_model(dcac, share_frozen=not self.gpu)  # on a GPU ours keeps its frozen weights in bf16
-        trainer = self.trainer(dcac, parts)
+        trainer = self.trainer(dcac, sd)
         copy.memory.load_state_dict(dcac.memory.state_dict())
-        return trainer, self.plain(copy, parts)
+        return trainer, self.plain(copy, sd)
 
     @cached_property
     def loader(self):
@@ -251,12 +251,12 @@ class Training:
 def training_memory(size: str, batch: int, device_type: str, folder: str, plainly: bool) -> float:
     """Gigabytes that two training steps take, of one side, in a process of their own."""
     setup = Training(size, batch, torch.device(device_type), Path(folder))
-    dcac, parts = setup.model()
+    dcac, sd = setup.model()
     if plainly:
-        pipeline, data = setup.plain(dcac, parts), next(iter(setup.loader))
+        pipeline, data = setup.plain(dcac, sd), next(iter(setup.loader))
         step = lambda: pipeline.step(*data)  # noqa: E731
     else:
-        trainer = setup.trainer(dcac, parts)
+        trainer = setup.trainer(dcac, sd)
         inputs = next(iter(trainer.inputs(setup.batches[:1], 0)))
         step = lambda: trainer.step(inputs)  # noqa: E731
     if device_type == "cuda":

@@ -159,13 +159,12 @@ def test_somebody_else_s_run_is_found_and_evaluated(monkeypatch):
 def test_two_processes_train_once(tmp_path):
     log = tmp_path / "log"
     code = f"""
-from dcac_lite import Experiment, checkpoints, load_domain, run, training
-from dcac_lite.data.registry import FOLDERS
-train = training.train
+from dcac_lite import Experiment, run, runs
+train = runs.train
 def logged(*arguments, **options):
     open({str(log)!r}, "a").write("trained\\n")
     return train(*arguments, **options)
-training.train = logged
+runs.train = logged
 run(Experiment(tier="smoke", sources="MA", conditioning="none", seed=77), progress=False)
 """
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
