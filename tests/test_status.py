@@ -142,6 +142,22 @@ def test_nothing_is_kept_of_a_failure_or_of_what_is_not_published(clone):
     assert status.recorded() == kept and set(stale()) == {READER}
 
 
+def test_a_notebook_that_is_run_in_place_is_recorded(clone, monkeypatch):
+    """And the same one run into another folder is not. (What papermill would run is only copied.)"""
+    import nbformat
+    import papermill
+
+    from dcac_lite.tools.reproduce import execute
+
+    path = clone / OTHER
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("from dcac_lite import evaluate")]), path)
+    monkeypatch.setattr(papermill, "execute_notebook", lambda source, target, *_, **__: shutil.copy(source, target))
+    execute(path, clone / "runs" / "lite" / "notebooks" / path.name, {})
+    assert OTHER in stale()
+    execute(path, path, {})
+    assert stale() == {}
+
+
 def test_the_list_of_the_clone_has_a_reason_for_each():
     listed = status.tolerated()
     assert set(listed) <= set(status.artefacts()) and (CLONE / "figures" / "stale.toml").exists()
