@@ -20,7 +20,7 @@ each = pytest.mark.parametrize("difference", ALL, ids=lambda d: d.topic)
 def test_where_names_something_of_the_module(difference):
     assert difference.where
     for place in difference.where:
-        module, name = place.split(".")
+        module, name = place.rsplit(".", 1)
         assert hasattr(import_module(f"dcac_lite.{module}"), name), place
 
 

@@ -163,7 +163,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "A fresh sample of the VAE's posterior in each step, never its mean, times 0.18215.",
         "Small: the posterior is narrow (notebook 03). But the latent is not a constant of the image; its mean and variance are.",
         "Mean and log-variance are computed once, kept in float16 (eleven bits), and sampled in each step.",
-        ("diffusion.sample_latents", "moments.cached_moments"), "posterior_sample",
+        ("diffusion.sample_latents", "data.moments.cached_moments"), "posterior_sample",
     ),
     # ---------------------------------------------------------------- optimisation
     Difference(
@@ -215,7 +215,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Single-source evaluation builds a loader of its own and resizes bilinearly; training, prototypes and multi-source evaluation are bicubic.",
         "A small mismatch between training and test pictures in Tables 2, 3 and 5 to 10, and none in Table 4.",
         "Bicubic throughout; bilinear under the official recipe with one source.",
-        ("data.read_dataset",), "test_resize",
+        ("data.domains.read_dataset",), "test_resize",
     ),
     Difference(
         "Which boxes of CUHK03", "counting and testing", "Table 1",
@@ -223,7 +223,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "The detected boxes.",
         "The counts agree with detected; labeled boxes have 7,368 / 1,400 / 5,328 and are easier.",
         "`C3` is detected, `C3-labeled` the other.",
-        ("datasets.DATASETS",),
+        ("data.registry.DATASETS",),
     ),
 )  # fmt: skip
 
@@ -258,7 +258,7 @@ TRAPS: tuple[Difference, ...] = (
         "An identity's label is its position in a Python set.",
         "Ascending for Market1501, MSMT17 and CUHK03. Not for DukeMTMC-reID, whose person ids reach 7,140; its file order depends on the disk, too.",
         "Labels follow the sorted person ids, files their names.",
-        ("data.training_set", "listing.list_images"),
+        ("data.domains.training_set", "data.listing.list_images"),
     ),
     Difference(
         "Pictures that are left out", "data", "Sec. 5.2",
@@ -284,6 +284,6 @@ TRAPS: tuple[Difference, ...] = (
         "of 1.0 is in one); so print the resolved configuration. An unreadable picture is tried again for ever.",
         "A run can go on for hours with another method than was meant, or stand still.",
         "Unknown names and wrong values are refused in one sentence.",
-        ("notebook.start", "experiment.Experiment", "decoding.open_image"),
+        ("book.notebook.start", "experiment.Experiment", "data.decoding.open_image"),
     ),
 )  # fmt: skip
