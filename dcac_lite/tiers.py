@@ -87,9 +87,7 @@ LITE = Tier(
     identities=16, instances=4, padding=2, erasing=0.0, tau=0.1, gamma=0.2, precision="no", schemes=_LITE_SCHEMES,
 )  # fmt: skip
 
-SMOKE = Tier(
-    **{**LITE.__dict__, "name": "smoke", "share": 0.1, "epochs": 2, "iterations": 4, "milestones": (2,)},
-)
+SMOKE = Tier(**{**LITE.__dict__, "name": "smoke", "share": 0.1, "epochs": 2, "iterations": 4, "milestones": (2,)})
 
 FULL = Tier(
     name="full", image_size=(256, 128), diffusion_size=128,
@@ -109,7 +107,7 @@ REHEARSAL = Tier(
         "data": _Rehearsed("data"),
         "clip": _Rehearsed("clip"),
         "stable_diffusion": _Rehearsed("stable-diffusion"),
-    },
+    }
 )
 
 TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL, "rehearsal": REHEARSAL}

@@ -86,12 +86,7 @@ def test_an_unreadable_beginning_of_the_moments_is_started_over(build, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        lambda f: f.write_bytes(b""),
-        lambda f: os.truncate(f, f.stat().st_size // 2),
-        lambda f: flip(f, 5000),
-    ],
+    "damage", [lambda f: f.write_bytes(b""), lambda f: os.truncate(f, f.stat().st_size // 2), lambda f: flip(f, 5000)]
 )
 def test_damaged_moments_are_built_again(build, tmp_path, damage):
     expected = np.array(build())

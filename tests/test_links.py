@@ -84,11 +84,16 @@ def test_what_is_said_can_be_done(path):
         "```bash\npython -m dcac_lite train --sed 3 --sedd 4  # why not\n```",
         "`python -m dcac_lite.tools.train`",
         "`accelerate launch --num_processes 4 -m dcac_lite trains --tier full`",
-        '```bash\nsbatch --wrap \\\n  "accelerate launch -m dcac_lite train --teir full"\n```', "`python -m benchmarks al`",
-        "`make reproduced`", "`make reproduce TIER=large`", "`make test SIZE=full`", "[here](no-such-card.md)",
-        "see `dcac_lite/tools/trian.py`.", "in `dcac_lite.tiers.FULLL`",
+        '```bash\nsbatch --wrap \\\n  "accelerate launch -m dcac_lite train --teir full"\n```',
+        "`python -m benchmarks al`",
+        "`make reproduced`",
+        "`make reproduce TIER=large`",
+        "`make test SIZE=full`",
+        "[here](no-such-card.md)",
+        "see `dcac_lite/tools/trian.py`.",
+        "in `dcac_lite.tiers.FULLL`",
     ],
-)  # fmt: skip
+)
 def test_what_leads_nowhere_is_found(text):
     assert len(problems(text, README.parent)) == 1
 
