@@ -318,3 +318,9 @@ def test_the_papers_ranks_and_temperatures():
         and FULL.image_size == (256, 128)
         and FULL.diffusion_size == 128
     )
+
+
+def test_every_scheme_has_a_colour_of_its_own():
+    from dcac_lite.book.notebook import PALETTE
+
+    assert len({PALETTE[scheme] for scheme in SCHEMES}) == len(SCHEMES)

@@ -9,7 +9,7 @@ from dcac_lite import read_dataset
 from dcac_lite.__main__ import main
 from dcac_lite.data.listing import list_images
 from dcac_lite.data.registry import DATASETS, FOLDERS
-from dcac_lite.tools.verify import verify
+from dcac_lite.tools.verify import expected_tree, verify
 
 
 def right(monkeypatch, name, root):
@@ -61,3 +61,8 @@ def test_verify_on_a_folder_of_ones_own(tmp_path, capsys):
     assert verify(tmp_path / "nothing") == 1 and "No data set in" in capsys.readouterr().out
     one_camera = market(tmp_path / "one", query=("0003_c2",))
     assert verify(one_camera) == 1 and "1 of 1 queries have no match in another camera" in capsys.readouterr().out
+
+
+def test_every_data_set_has_a_tree_to_print():
+    for dataset in DATASETS.values():
+        assert dataset.folders[0] in expected_tree(dataset)
