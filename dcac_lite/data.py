@@ -16,10 +16,8 @@ from .datasets import FOLDERS, MARKET_LAYOUT, Dataset
 from .decoding import decoded
 from .listing import list_images
 from .paths import data_root
-from .renderer import __file__ as renderer_source
-from .scenes import __file__ as scenes_source
-from .worlds import DOMAINS, DomainSpec, photograph_record, plan
-from .worlds import __file__ as worlds_source
+from .world import __file__ as world_package
+from .world.domains import DOMAINS, DomainSpec, photograph_record, plan
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,8 @@ def read_dataset(
 
 
 def _lite_key(spec: DomainSpec) -> str:
-    sources = b"".join(Path(f).read_bytes() for f in (renderer_source, scenes_source, worlds_source))
+    drawing = ("appearance", "figure", "scenes", "captioning", "renderer", "domains")
+    sources = b"".join(Path(world_package).with_name(f"{name}.py").read_bytes() for name in drawing)
     return hashlib.sha256(sources + repr(spec).encode()).hexdigest()[:12]
 
 

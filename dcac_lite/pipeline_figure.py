@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from .worlds import web_sample
+from .world.domains import web_sample
 
 _WIDTH, _HEIGHT = 132, 73
 _INK, _GRADIENT = "#222222", "#D55E00"

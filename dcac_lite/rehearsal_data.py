@@ -1,7 +1,7 @@
 """Miniature copies of the paper's data sets, with their owners' folders and file names, drawn at run time.
 
 For rehearsing the full tier, and for tests, where no real data set is at hand: the people are those
-of `worlds`, enlarged to the size of real crops.
+of `world.domains`, enlarged to the size of real crops.
 """
 
 import tempfile
@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from .datasets import FOLDERS, MARKET_LAYOUT, MSMT17_FOLDERS
-from .worlds import DISTRACTOR, DOMAINS, JUNK, Record, photograph_record
+from .world.domains import DISTRACTOR, DOMAINS, JUNK, Record, photograph_record
 
 
 # data set: its folder, and its file names

@@ -17,10 +17,11 @@ from .captions import load_text_encoder
 from .diffusion import load_stable_diffusion, predict_noise, sample_latents, to_diffusion_input, vae_moments
 from .encoder import load_clip
 from .pretrain import CONTEXT_LENGTH, IMAGE_SIZE, LITE_RECIPE, web_images
-from .renderer import COLOURS, TOP, Pose, draw_labels
+from .world.appearance import COLOURS
+from .world.figure import TOP, Pose, draw_labels
 from .study import paired_interval
 from .tiers import LITE
-from .worlds import web_sample
+from .world.domains import web_sample
 
 
 def psnr(a: Tensor, b: Tensor, span: float) -> Tensor:

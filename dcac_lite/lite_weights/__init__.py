@@ -1,0 +1,1 @@
+"""How the lite weights are made and how good they are (notebook A1)."""
