@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ..tiers import TIERS
 from .appearance import BAGS, BOTTOMS, HAIR_STYLES, LOGOS, PATTERNS, TOPS, Appearance, Garment, Piece
@@ -131,10 +134,10 @@ def attribute_vector(person: Appearance) -> np.ndarray:
     return np.array(values)
 
 
-def oracle_features(samples: Sequence[Sample], noise: float = 0.1, seed: int = 0) -> np.ndarray:
+def oracle_features(samples: Sequence[Sample], noise: float = 0.1, seed: int = 0) -> Tensor:
     """What somebody who reads every attribute from every picture with an error knows, float32 [N, D] of unit length: the
-    centred `attribute_vector` of each sample's person plus Gaussian noise of SD `noise` on every number. The error is drawn
+    `attribute_vector` of each sample's person plus Gaussian noise of SD `noise` on every number. The error is drawn
     anew for each picture, and what a pose hides is known too: a ceiling, not a method."""
-    vectors = np.stack([attribute_vector(s.appearance) for s in samples])
-    read = vectors - vectors.mean(0) + noise * np.random.default_rng(seed).standard_normal(vectors.shape)
-    return (read / np.linalg.norm(read, axis=1, keepdims=True)).astype(np.float32)
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.from_numpy(np.stack([attribute_vector(s.appearance) for s in samples])).float() - 0.5
+    return F.normalize(vectors + noise * torch.randn(vectors.shape, generator=generator))
