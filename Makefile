@@ -22,7 +22,7 @@ lab: setup
 
 # maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks
 weights: setup
-	@python -m dcac_lite.pretrain runs/weights
+	@python -m dcac_lite.lite_weights.make runs/weights
 
 studies: setup
 	@for study in baseline-tuning epochs-tuning scheme-tuning comparison; do python -m dcac_lite.study $$study || exit 1; done

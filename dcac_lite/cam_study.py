@@ -18,7 +18,7 @@ from .experiment import Experiment, load_domain, provenance, run
 from .paths import replacing
 from .study import in_processes, results_file
 from .training import build
-from .truth import WAIST, attribute_similarity, look_similarity, same_garment, truth_of
+from .world.truth import WAIST, attribute_similarity, look_similarity, same_garment, truth_of
 
 SEEDS = range(20, 25)
 #: (method, where): "last" is the last block, "middle" the first one of the second half.

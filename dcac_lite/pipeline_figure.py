@@ -1,6 +1,6 @@
 """The whole method in one picture (notebook 00 and the README); ours, not the paper's Fig. 2.
 
-Coordinates are in units of a tenth of an inch. The picture of a person is drawn by the renderer; the
+Coordinates are in units of a tenth of an inch. The picture of a person is drawn; the
 two latents are illustrations (that picture reduced to 8 x 8, without and with noise)."""
 
 import matplotlib.pyplot as plt

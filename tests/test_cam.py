@@ -13,7 +13,7 @@ from dcac_lite.cam import METHODS, cam_figure, cam_maps, energy_ratio, pointing_
 from dcac_lite.cam_study import DEFINITIONS, make_probe, measure_maps, rank_correlations
 from dcac_lite.study import results_file
 from dcac_lite.training import build
-from dcac_lite.truth import attribute_similarity, look_similarity, same_garment, truth_of
+from dcac_lite.world.truth import attribute_similarity, look_similarity, same_garment, truth_of
 
 ROWS, COLUMNS, PATCH = 8, 4, 8
 
@@ -165,7 +165,7 @@ def test_a_file_of_another_world_has_no_truth(smoke_train):
 
 
 def test_similarity_is_one_with_oneself_and_higher_for_shared_clothes():
-    from dcac_lite.worlds import DOMAINS, identities
+    from dcac_lite.world.domains import DOMAINS, identities
 
     people = identities(DOMAINS["MA"])[:150]
     off = ~np.eye(len(people), dtype=bool)
