@@ -1,0 +1,48 @@
+"""Measures of maps against the truth: how much of a map lies in a region, and how much of that it owes to its own picture.
+
+A person stands in the middle of nearly every picture, so a map that knows nothing but that already lies on the body. What
+a map says about *its* picture is what remains when the same map is measured on other pictures' regions."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]  # maps and masks [M, H, W] -> [M]
+
+
+def energy_ratio(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """How much of a map lies in a region, compared with chance: the region's share of the map's sum, divided
+    by its share of the area. 1 means no preference, 2 twice the fair share, 0 nothing.
+
+    maps [M, H, W], at least 0; masks bool [M, H, W]. Returns [M], NaN where the map or the region is empty."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = (maps * masks).sum((1, 2)) / maps.sum((1, 2))
+        ratio = energy / masks.mean((1, 2))
+    return np.where(np.isfinite(ratio), ratio, np.nan)
+
+
+def pointing_game(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Whether the largest value of each map lies in its region, 1.0 or 0.0, NaN for an empty map (Zhang et
+    al., 2018). maps [M, H, W], masks bool [M, H, W] -> [M]. Chance is the region's share of the area."""
+    flat = maps.reshape(len(maps), -1)
+    hit = masks.reshape(len(masks), -1)[np.arange(len(maps)), flat.argmax(1)]
+    return np.where(flat.max(1) > 0, hit.astype(float), np.nan)
+
+
+def own_minus_shuffled(measure: Measure, maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """What a map owes to its own picture: `measure` (`energy_ratio` or `pointing_game`) on the picture's own region minus its
+    mean on the regions of all other pictures. 0 for a map that is the same whatever the picture shows.
+
+    maps [M, H, W], masks bool [M, H, W], M at least 2 -> [M], NaN where a map or its region is empty."""
+    if len(maps) < 2:
+        raise ValueError(f"{len(maps)} map has no other picture to be measured on; at least 2 are needed.")
+    others = np.stack([measure(maps, np.roll(masks, k, axis=0)) for k in range(1, len(maps))])
+    counted = np.isfinite(others).sum(0)
+    return measure(maps, masks) - np.where(counted, np.nansum(others, 0) / np.maximum(counted, 1), np.nan)
+
+
+def centred_blob(height: int, width: int) -> np.ndarray:
+    """A map that has seen nothing, float32 [height, width] with a largest value of 1: a Gaussian in the middle of the
+    picture, with a standard deviation of a sixth of each side."""
+    y, x = (np.linspace(-3, 3, n, dtype=np.float32) for n in (height, width))
+    return np.exp(-(y[:, None] ** 2 + x**2) / 2)
