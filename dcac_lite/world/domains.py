@@ -39,13 +39,13 @@ class Nuisance:
     light: float
     blur: float
     noise: float
-    light_cast: float = 0.03
-    light_exposure: float = 0.08
+    light_cast: float = 0.06
+    light_exposure: float = 0.14
     shadow: float = 0.15
     occluder: float = 0.08
     passer_by: float = 0.15
-    shift: float = 0.06
-    scale: float = 0.07
+    shift: float = 0.10
+    scale: float = 0.12
     resolution: float = 0.85
     motion: float = 0.2
     turn: float = 0.4
