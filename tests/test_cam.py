@@ -81,7 +81,9 @@ def test_grad_cam_is_its_formula(untrained, smoke_train):
     """Against the definition, computed here with autograd: weights averaged over places, then the positive part."""
     image = torch.from_numpy(np.array(smoke_train.images[:1]))
     kept = []
-    hook = untrained.visual.transformer.resblocks[-1].ln_1.register_forward_hook(lambda module, args, out: kept.append(out))
+    hook = untrained.visual.transformer.resblocks[-1].ln_1.register_forward_hook(
+        lambda module, args, out: kept.append(out)
+    )
     model = untrained.eval()
     logits = model(image.float() / 127.5 - 1)[1]
     hook.remove()
@@ -91,7 +93,9 @@ def test_grad_cam_is_its_formula(untrained, smoke_train):
     cam = cam_maps(model, image, 3)[0]
     patches = cam.reshape(ROWS, PATCH, COLUMNS, PATCH).mean((1, 3))
     assert np.corrcoef(patches.ravel(), by_hand.ravel())[0, 1] > 0.95
-    assert np.corrcoef(patches.ravel(), by_hand.reshape(COLUMNS, ROWS).T.ravel())[0, 1] < 0.9  # the transposed grid is another map
+    assert (
+        np.corrcoef(patches.ravel(), by_hand.reshape(COLUMNS, ROWS).T.ravel())[0, 1] < 0.9
+    )  # the transposed grid is another map
 
 
 def test_the_model_is_left_as_it_was(untrained, smoke_train):
@@ -156,7 +160,11 @@ def test_the_truth_is_that_of_the_file(smoke_train):
 
 def test_a_file_of_another_world_has_no_truth(smoke_train):
     name = smoke_train.names[0]
-    for domain, names, tier in (("D", [name], "smoke"), ("MA", ["0001_c1s1_999999_00.jpg"], "smoke"), ("MA", ["holiday.jpg"], "smoke")):
+    for domain, names, tier in (
+        ("D", [name], "smoke"),
+        ("MA", ["0001_c1s1_999999_00.jpg"], "smoke"),
+        ("MA", ["holiday.jpg"], "smoke"),
+    ):
         with pytest.raises(ValueError, match="is no picture of the embedded domain"):
             truth_of(domain, names, tier)
     with pytest.raises(ValueError, match="The truth of 'MA' in tier 'full' is not known"):
