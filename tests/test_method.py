@@ -263,9 +263,10 @@ def test_total_loss_is_equation_13(unet):
     scheduler = load_stable_diffusion(LITE.stable_diffusion, 32).scheduler
     torch.manual_seed(0)
     reid = ReIDModel(load_clip_visual(LITE.clip, LITE.image_size), 6)
-    memory = PrototypeMemory(6, 96, 0.1)
-    memory.reset(torch.randn(6, 96), torch.arange(6))
-    condition = make_condition("correlation-aware", 6, 96, 64, 1.0)
+    width = reid.visual.output_dim
+    memory = PrototypeMemory(6, width, 0.1)
+    memory.reset(torch.randn(6, width), torch.arange(6))
+    condition = make_condition("correlation-aware", 6, width, 64, 1.0)
     dcac = DCAC(reid, memory, condition, adapt(unet, "lora"), scheduler, lambda_=7.0)
     x, noise = torch.randn(6, 3, 64, 32), torch.randn(6, 4, 8, 8)
     losses, z = dcac(x, torch.arange(6), torch.randn(6, 4, 8, 8), noise, torch.arange(6) * 100)

@@ -155,8 +155,8 @@ def test_an_epoch_starts_with_the_centroids_of_the_images_as_they_are():
     own = made(replace(BASELINE, sources=("MA", "C3")), data)
     reid = own.dcac.reid
     generator = torch.Generator().manual_seed(0)
-    reid.neck.running_mean.copy_(0.3 * torch.randn(96, generator=generator))
-    reid.neck.running_var.copy_(0.5 + torch.rand(96, generator=generator))
+    reid.neck.running_mean.copy_(0.3 * torch.randn(reid.neck.num_features, generator=generator))
+    reid.neck.running_var.copy_(0.5 + torch.rand(reid.neck.num_features, generator=generator))
     own.start_epoch(1)
     people = [(d.name, pid) for d in (first, second) for pid in d.train.pids]
     known = sorted(set(people), key=lambda p: (p[0] != first.name, p[1]))
