@@ -79,8 +79,8 @@ def test_memory_can_change_before_backward():
 
 def test_neck_moves_its_statistics_as_two_updates_would():
     reid = ReIDModel(load_clip_visual(LITE.clip, LITE.image_size), 10)
-    twice = torch.nn.BatchNorm1d(96)
-    f = torch.randn(32, 96) * 3 + 1
+    twice = torch.nn.BatchNorm1d(reid.neck.num_features)
+    f = torch.randn(32, reid.neck.num_features) * 3 + 1
     reid.neck(f), twice(f), twice(f)
     assert torch.allclose(reid.neck.running_mean, twice.running_mean, atol=1e-6)
     assert torch.allclose(reid.neck.running_var, twice.running_var, atol=1e-5)
