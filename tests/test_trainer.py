@@ -235,7 +235,7 @@ def test_noise_is_normal_and_new_for_every_image_element_and_step(many_draws):
 def test_latents_are_scaled_by_the_vae_s_own_factor(steps, tmp_path):
     own = steps.trainer.scaling
     lite = training.build(EXPERIMENT, 2)[1].vae.config.scaling_factor
-    assert own == lite and 0.5 < own < 0.6  # of the lite VAE, unlike Stable Diffusion's
+    assert own == lite and abs(own - 0.18215) > 0.1  # of the lite VAE, unlike Stable Diffusion's
     assert SD15_VAE["scaling_factor"] == 0.18215
     _, unet, vae = small_parts()
     state = {f"model.diffusion_model.{unet_to_ldm(n)}": t for n, t in unet.state_dict().items()}
