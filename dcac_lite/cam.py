@@ -33,8 +33,8 @@ class ClassScores(nn.Module):
 
 
 class PairScores(nn.Module):
-    """A Re-ID model whose only output are the cosine similarities [B, M] of its test features to M others, float32 [M, d]
-    of unit length: the score by which a gallery is ranked."""
+    """A Re-ID model whose only output are the cosine similarities [B, M] of its test features to M others, float32
+    [M, d] of unit length: the score by which a gallery is ranked."""
 
     def __init__(self, model: ReIDModel, others: Tensor):
         super().__init__()
@@ -51,7 +51,10 @@ def tokens_to_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     grid would fit as well, and would give a wrong map."""
     rows, columns = grid
     if tokens.shape[1] != 1 + rows * columns:
-        raise ValueError(f"{tokens.shape[1]} tokens are no class token and {rows} x {columns} patches; expected {1 + rows * columns}.")
+        raise ValueError(
+            f"{tokens.shape[1]} tokens are no class token and {rows} x {columns} patches; "
+            f"expected {1 + rows * columns}."
+        )
     return tokens[:, 1:].unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
 
 
@@ -73,9 +76,11 @@ def cam_maps(
     return _maps(ClassScores(model), images, labels, method, block, batch)
 
 
-def pair_maps(model: ReIDModel, images, others, method: str = "GradCAM", block: int = -1, batch: int = 64) -> np.ndarray:
-    """Where in each image does the model see what makes it like another image? The map of the cosine similarity of their
-    test features. It needs no class, so it can be asked about people and domains that training never saw.
+def pair_maps(
+    model: ReIDModel, images, others, method: str = "GradCAM", block: int = -1, batch: int = 64
+) -> np.ndarray:
+    """Where in each image does the model see what makes it like another image? The map of the cosine similarity of
+    their test features. It needs no class, so it can be asked about people and domains that training never saw.
 
     images, others: M each, as in `cam_maps`; the m-th map lies on the m-th image and asks for its likeness to the m-th
     other. Method, block and result are those of `cam_maps`.
@@ -92,7 +97,9 @@ def _maps(scores: nn.Module, images: Tensor, labels: np.ndarray, method: str, bl
         raise ValueError(f"{method!r} is no method: choose one of {', '.join(METHODS)}.")
     blocks = scores.reid.visual.transformer.resblocks
     if not -len(blocks) <= block < len(blocks):
-        raise ValueError(f"block is {block}; this encoder has {len(blocks)} blocks, so expected {-len(blocks)} to {len(blocks) - 1}.")
+        raise ValueError(
+            f"block is {block}; this encoder has {len(blocks)} blocks, so expected {-len(blocks)} to {len(blocks) - 1}."
+        )
     # a frozen copy: gradients reach the image only, and nobody's parameters, mode or .grad change
     scores = copy.deepcopy(scores).eval().requires_grad_(False)
     if method == "Occlusion":
@@ -100,13 +107,17 @@ def _maps(scores: nn.Module, images: Tensor, labels: np.ndarray, method: str, bl
     return _package_maps(scores, images, labels, method, block, batch)
 
 
-def _package_maps(scores: nn.Module, images: Tensor, labels: np.ndarray, method: str, block: int, batch: int) -> np.ndarray:
+def _package_maps(
+    scores: nn.Module, images: Tensor, labels: np.ndarray, method: str, block: int, batch: int
+) -> np.ndarray:
     import pytorch_grad_cam
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     visual = scores.reid.visual
     layer = visual.transformer.resblocks[block].ln_1
-    cam = getattr(pytorch_grad_cam, method)(scores, [layer], reshape_transform=lambda t: tokens_to_grid(t, visual.grid_size))
+    cam = getattr(pytorch_grad_cam, method)(
+        scores, [layer], reshape_transform=lambda t: tokens_to_grid(t, visual.grid_size)
+    )
     parts = []
     for start in range(0, len(images), batch):
         x = normalise(images[start : start + batch].to(cam.device)).requires_grad_()
@@ -148,21 +159,31 @@ def load_images(images, size: tuple[int, int]) -> Tensor:
     Raises ValueError for an array of another type, shape or size, and for a file that is no image."""
     if not isinstance(images, (Tensor, np.ndarray)):
         if not all(isinstance(path, (str, Path)) for path in images):
-            raise ValueError("images is neither an array nor a list of paths; expected uint8 [M, 3, H, W] or paths of image files.")
+            raise ValueError(
+                "images is neither an array nor a list of paths; expected uint8 [M, 3, H, W] or paths of image files."
+            )
         images = np.stack([decode(Path(path), size) for path in images])
     images = to_tensor(images)
     if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != (3, *size):
-        raise ValueError(f"images are {images.dtype} {tuple(images.shape)}; expected torch.uint8 (M, 3, {size[0]}, {size[1]}).")
+        raise ValueError(
+            f"images are {images.dtype} {tuple(images.shape)}; expected torch.uint8 (M, 3, {size[0]}, {size[1]})."
+        )
     return images
 
 
 def _labels(identities, count: int, known: int) -> np.ndarray:
-    labels = np.broadcast_to(np.asarray(identities, np.int64), (count,)) if np.ndim(identities) == 0 else np.asarray(identities, np.int64)
+    labels = (
+        np.broadcast_to(np.asarray(identities, np.int64), (count,))
+        if np.ndim(identities) == 0
+        else np.asarray(identities, np.int64)
+    )
     if labels.shape != (count,):
         raise ValueError(f"{len(labels)} identities for {count} images; expected one for all or one each.")
     wrong = labels[(labels < 0) | (labels >= known)]
     if len(wrong):
-        raise ValueError(f"identity {wrong[0]} is not one of this model's {known} training identities; expected 0 to {known - 1}.")
+        raise ValueError(
+            f"identity {wrong[0]} is not one of this model's {known} training identities; expected 0 to {known - 1}."
+        )
     return labels.copy()
 
 
@@ -197,7 +218,10 @@ def cam_figure(
     columns |= {name: (images, cam_maps(m, images, identities, method, block)) for name, m in models.items()}
     wide = 1.15
     figure, axes = plt.subplots(
-        len(images), len(columns), squeeze=False, figsize=(wide * len(columns) + 1.3, wide * len(images) * size[0] / size[1] + 0.3)
+        len(images),
+        len(columns),
+        squeeze=False,
+        figsize=(wide * len(columns) + 1.3, wide * len(images) * size[0] / size[1] + 0.3),
     )
     for k, (name, (shown, maps)) in enumerate(columns.items()):
         for row, axis in enumerate(axes[:, k]):

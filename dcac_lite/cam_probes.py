@@ -14,8 +14,8 @@ class Probe:
     """One training picture of every identity of an embedded domain, with its truth, and the identities it
     is shown under.
 
-    images: uint8 [N, 3, H, W]; regions: bool [N, H, W] by name (body, clothing, background, upper and
-    lower clothing); looks, attributes: similarities [N, N]; targets: labels int64 [N] by name, -1 where there is none."""
+    images: uint8 [N, 3, H, W]; regions: bool [N, H, W] by name (body, clothing, background, upper and lower
+    clothing); looks, attributes: similarities [N, N]; targets: labels int64 [N] by name, -1 where there is none."""
 
     images: np.ndarray
     regions: dict[str, np.ndarray]
@@ -54,7 +54,8 @@ def _most_similar(similarity: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PairProbe:
-    """One query of every test identity of an embedded domain, with its truth, and gallery pictures that it is compared with.
+    """One query of every test identity of an embedded domain, with its truth, and gallery pictures that it is
+    compared with.
 
     images: uint8 [N, 3, H, W]; regions: bool [N, H, W] by name, as in `Probe`; others: uint8 [N, 3, H, W] by name."""
 
@@ -64,8 +65,9 @@ class PairProbe:
 
 
 def make_pair_probe(domain: str, tier: str = "lite", seed: int = 0) -> PairProbe:
-    """The pair probe of an embedded domain, whether training saw it or not; `seed` picks the pictures. The others: a `match`,
-    the same person seen by another camera, and a `stranger`, somebody else seen by that same camera where there is one."""
+    """The pair probe of an embedded domain, whether training saw it or not; `seed` picks the pictures. The others: a
+    `match`, the same person seen by another camera, and a `stranger`, somebody else seen by that same camera where
+    there is one."""
     loaded = load_domain(domain, tier)
     asked, searched = loaded.query, loaded.gallery
     rng = np.random.default_rng(seed)
@@ -77,7 +79,10 @@ def make_pair_probe(domain: str, tier: str = "lite", seed: int = 0) -> PairProbe
         beside = somebody & (searched.cameras == searched.cameras[matches[-1]])
         strangers.append(rng.choice(np.flatnonzero(beside if beside.any() else somebody)))
     truth = truth_of(domain, [asked.names[row] for row in rows], tier)
-    others = {name: np.array(searched.images[np.array(found)]) for name, found in (("match", matches), ("stranger", strangers))}
+    others = {
+        name: np.array(searched.images[np.array(found)])
+        for name, found in (("match", matches), ("stranger", strangers))
+    }
     return PairProbe(np.array(asked.images[rows]), _regions(truth), others)
 
 
@@ -85,4 +90,10 @@ def _regions(truth: list[Sample]) -> dict[str, np.ndarray]:
     body = np.stack([sample.picture.body_mask for sample in truth])
     clothing = np.stack([sample.picture.clothing_mask for sample in truth])
     above = (np.arange(body.shape[1]) < WAIST)[:, None]
-    return {"body": body, "clothing": clothing, "background": ~body, "upper": clothing & above, "lower": clothing & ~above}
+    return {
+        "body": body,
+        "clothing": clothing,
+        "background": ~body,
+        "upper": clothing & above,
+        "lower": clothing & ~above,
+    }

@@ -1,4 +1,5 @@
-"""The measurements behind Fig. 3's claims: five seeds of each model, maps, probabilities and features against the truth.
+"""The measurements behind Fig. 3's claims: five seeds of each model, maps, probabilities and features against the
+truth.
 
 `python -m dcac_lite.cam_study` trains what is missing and writes `figures/results/cam.csv`. Nothing is
 chosen by its numbers: settings are those of the tier, and the seeds are used for nothing else."""
@@ -32,12 +33,16 @@ DEFINITIONS = (
 
 
 def measure_regions(maps: np.ndarray, regions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Measures of maps [N, H, W] on regions bool [N, H, W], each [N]: `energy_ratio` on body, clothing and background and the
-    pointing game on the body; and for all but the background `..., own minus shuffled`. NaN where a map is empty."""
+    """Measures of maps [N, H, W] on regions bool [N, H, W], each [N]: `energy_ratio` on body, clothing and background
+    and the pointing game on the body; and for all but the background `..., own minus shuffled`. NaN where a map is
+    empty."""
     measures = {region: (energy_ratio, regions[region]) for region in ("body", "clothing")}
     measures["pointing"] = pointing_game, regions["body"]
     found = {name: measure(maps, masks) for name, (measure, masks) in measures.items()}
-    found |= {f"{name}, own minus shuffled": own_minus_shuffled(measure, maps, masks) for name, (measure, masks) in measures.items()}
+    found |= {
+        f"{name}, own minus shuffled": own_minus_shuffled(measure, maps, masks)
+        for name, (measure, masks) in measures.items()
+    }
     return found | {"background": energy_ratio(maps, regions["background"])}
 
 
@@ -46,9 +51,9 @@ def _block(model: ReIDModel, where: str) -> int:
 
 
 def measure_maps(model: ReIDModel, probe: Probe, method: str, where: str, target: str) -> dict[str, np.ndarray]:
-    """Measures of one kind of map on every picture of a probe, each [N]: those of `measure_regions`. For the targets `upper`
-    and `lower`, which share one garment with the picture, only `upper share`, the share of the upper half in the clothing's
-    energy ratios. NaN where a map is empty or a picture has no such target."""
+    """Measures of one kind of map on every picture of a probe, each [N]: those of `measure_regions`. For the targets
+    `upper` and `lower`, which share one garment with the picture, only `upper share`, the share of the upper half in
+    the clothing's energy ratios. NaN where a map is empty or a picture has no such target."""
     labels = probe.targets[target]
     maps = cam_maps(model, probe.images, labels.clip(0), method, _block(model, where))
     maps[labels < 0] = 0
@@ -60,8 +65,11 @@ def measure_maps(model: ReIDModel, probe: Probe, method: str, where: str, target
 
 
 def measure_pairs(model: ReIDModel, probe: PairProbe, method: str, where: str, other: str) -> dict[str, np.ndarray]:
-    """Measures of the maps of every query of a pair probe with its `match` or its `stranger`, each [N], see `measure_regions`."""
-    return measure_regions(pair_maps(model, probe.images, probe.others[other], method, _block(model, where)), probe.regions)
+    """Measures of the maps of every query of a pair probe with its `match` or its `stranger`, each [N], see
+    `measure_regions`."""
+    return measure_regions(
+        pair_maps(model, probe.images, probe.others[other], method, _block(model, where)), probe.regions
+    )
 
 
 @torch.no_grad()
@@ -69,7 +77,9 @@ def training_logits(model: ReIDModel, domain: str, tier: str) -> tuple[Tensor, T
     """Logits float32 [M, N] of a domain's training pictures, un-augmented, and their labels int64 [M], on the CPU."""
     train, device = load_domain(domain, tier).train, next(model.parameters()).device
     parts = np.array_split(np.arange(len(train)), -(-len(train) // 256))
-    logits = [model(normalise(torch.from_numpy(train.images[rows].copy()).to(device)))[1].float().cpu() for rows in parts]
+    logits = [
+        model(normalise(torch.from_numpy(train.images[rows].copy()).to(device)))[1].float().cpu() for rows in parts
+    ]
     return torch.cat(logits), torch.from_numpy(np.unique(train.pids, return_inverse=True)[1])
 
 
@@ -141,7 +151,9 @@ def _pair_rows(model: ReIDModel, probe: PairProbe, domain: str) -> Iterator[dict
 def _probability_rows(model: ReIDModel, probe: Probe, domain: str, tier: str, tau_c: float) -> Iterator[dict]:
     p, entropy = mean_probabilities(*training_logits(model, domain, tier), tau_c)
     for truth, similarity in (("looks", probe.looks), ("attributes", probe.attributes)):
-        yield _row(domain, "probabilities", "", "others", f"rank correlation with {truth}", rank_correlations(p, similarity))
+        yield _row(
+            domain, "probabilities", "", "others", f"rank correlation with {truth}", rank_correlations(p, similarity)
+        )
     yield _row(domain, "probabilities", "", "own", "entropy", entropy)
 
 
@@ -152,7 +164,9 @@ def _counterfactual_rows(model: ReIDModel, domain: str, tier: str) -> Iterator[d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure maps and probabilities of five seeds; writes figures/results/cam.csv.")
+    parser = argparse.ArgumentParser(
+        description="Measure maps and probabilities of five seeds; writes figures/results/cam.csv."
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
     parser.add_argument("--job", help=argparse.SUPPRESS)  # one model in a process of its own
     arguments = parser.parse_args()

@@ -22,9 +22,9 @@ CHANGES = {"nothing": None, "background": "patch", "camera": "camera", "light": 
 
 
 def take_again(samples: Sequence[Sample], change: str, seed: int = 0) -> np.ndarray:
-    """The pictures of `samples` with one thing changed, uint8 [N, 3, 64, 32]: before the `background`, with the `camera`'s
-    style or in the `light` of another of the samples, which another camera took. `seed` picks the other one, and
-    picks the same for every change.
+    """The pictures of `samples` with one thing changed, uint8 [N, 3, 64, 32]: before the `background`, with the
+    `camera`'s style or in the `light` of another of the samples, which another camera took. `seed` picks the other
+    one, and picks the same for every change.
 
     Raises ValueError for an unknown change, and for samples of one camera only."""
     if change not in CHANGES:
@@ -54,8 +54,8 @@ def _truth(domain: str, split: str, tier: str) -> list[Sample]:
 
 
 def feature_moves(before: Tensor, after: Tensor, pids: np.ndarray) -> np.ndarray:
-    """How far features moved, float [N]: the cosine distance between before and after, in units of the mean distance between
-    different people before. 0 is not at all, 1 is as far as from one person to another.
+    """How far features moved, float [N]: the cosine distance between before and after, in units of the mean distance
+    between different people before. 0 is not at all, 1 is as far as from one person to another.
 
     before, after: float32 [N, d] of unit length, row by row of the same picture; pids: whose picture, int64 [N]."""
     distances = (1 - before @ before.t()).numpy()
@@ -65,8 +65,8 @@ def feature_moves(before: Tensor, after: Tensor, pids: np.ndarray) -> np.ndarray
 
 def measure_changes(model: ReIDModel, domain: str, tier: str = "lite", seed: int = 0) -> list[dict]:
     """What each change does to a model's features of an embedded domain, one row per change: `moved`, the mean of
-    `feature_moves` over the queries; `mAP, query again` and `mAP, gallery again`, in percent, when the queries or the gallery
-    were taken again and the other side was not. With the change "nothing" both are the plain mAP."""
+    `feature_moves` over the queries; `mAP, query again` and `mAP, gallery again`, in percent, when the queries or the
+    gallery were taken again and the other side was not. With the change "nothing" both are the plain mAP."""
     loaded = load_domain(domain, tier)
     sides = {split: getattr(loaded, split) for split in ("query", "gallery")}
     ids = loaded.query.pids, loaded.gallery.pids, loaded.query.cameras, loaded.gallery.cameras

@@ -1,7 +1,8 @@
-"""Measures of maps against the truth: how much of a map lies in a region, and how much of that it owes to its own picture.
+"""Measures of maps against the truth: how much of a map lies in a region, and how much of that it owes to its own
+picture.
 
-A person stands in the middle of nearly every picture, so a map that knows nothing but that already lies on the body. What
-a map says about *its* picture is what remains when the same map is measured on other pictures' regions."""
+A person stands in the middle of nearly every picture, so a map that knows nothing but that already lies on the body.
+What a map says about *its* picture is what remains when the same map is measured on other pictures' regions."""
 
 from collections.abc import Callable
 
@@ -30,8 +31,8 @@ def pointing_game(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def own_minus_shuffled(measure: Measure, maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """What a map owes to its own picture: `measure` (`energy_ratio` or `pointing_game`) on the picture's own region minus its
-    mean on the regions of all other pictures. 0 for a map that is the same whatever the picture shows.
+    """What a map owes to its own picture: `measure` (`energy_ratio` or `pointing_game`) on the picture's own region
+    minus its mean on the regions of all other pictures. The mean over the pictures is 0 for maps that are all the same.
 
     maps [M, H, W], masks bool [M, H, W], M at least 2 -> [M], NaN where a map or its region is empty."""
     if len(maps) < 2:

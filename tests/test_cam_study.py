@@ -1,4 +1,5 @@
-"""What maps and features are measured against: probes, measures with their null, counterfactual pictures, the shipped study."""
+"""What maps and features are measured against: probes, measures with their null, counterfactual pictures, the shipped
+study."""
 
 import numpy as np
 import pytest
@@ -52,7 +53,10 @@ def test_a_map_that_sees_nothing_has_nothing_of_its_own(probe):
     blob = np.broadcast_to(centred_blob(64, 32), probe.images[:, 0].shape)
     measured = measure_regions(blob, probe.regions)
     assert measured["body"].mean() > 1.3 and measured["pointing"].mean() > 0.7  # and yet it looks right
-    assert abs(measured["body, own minus shuffled"].mean()) < 0.02 and abs(measured["pointing, own minus shuffled"].mean()) < 0.02
+    assert (
+        abs(measured["body, own minus shuffled"].mean()) < 0.02
+        and abs(measured["pointing, own minus shuffled"].mean()) < 0.02
+    )
 
 
 def test_a_map_of_the_picture_s_own_person_has_something_of_its_own(probe):
@@ -69,13 +73,26 @@ def test_a_map_of_the_picture_s_own_person_has_something_of_its_own(probe):
 def test_a_query_is_paired_with_its_match_and_a_stranger(untrained):
     pairs, domain = make_pair_probe("D", "smoke"), load_domain("D", "smoke")
     assert len(pairs.images) == len(np.unique(domain.query.pids)) and set(pairs.others) == {"match", "stranger"}
-    gallery = {image.tobytes(): (pid, camera) for image, pid, camera in zip(domain.gallery.images, domain.gallery.pids, domain.gallery.cameras)}
-    queries = {image.tobytes(): (pid, camera) for image, pid, camera in zip(domain.query.images, domain.query.pids, domain.query.cameras)}
+    gallery = {
+        image.tobytes(): (pid, camera)
+        for image, pid, camera in zip(domain.gallery.images, domain.gallery.pids, domain.gallery.cameras)
+    }
+    queries = {
+        image.tobytes(): (pid, camera)
+        for image, pid, camera in zip(domain.query.images, domain.query.pids, domain.query.cameras)
+    }
     for image, match, stranger in zip(pairs.images, pairs.others["match"], pairs.others["stranger"]):
-        (pid, camera), (same, elsewhere), (other, _) = queries[image.tobytes()], gallery[match.tobytes()], gallery[stranger.tobytes()]
+        (pid, camera), (same, elsewhere), (other, _) = (
+            queries[image.tobytes()],
+            gallery[match.tobytes()],
+            gallery[stranger.tobytes()],
+        )
         assert pid == same != other and camera != elsewhere
     measured = measure_pairs(untrained, pairs, "GradCAM", "last", "match")
-    assert set(measured) == set(measure_regions(pairs.regions["body"] * 1.0, pairs.regions)) and np.isfinite(measured["body"]).any()
+    assert (
+        set(measured) == set(measure_regions(pairs.regions["body"] * 1.0, pairs.regions))
+        and np.isfinite(measured["body"]).any()
+    )
 
 
 # ---------------------------------------------------------------- counterfactuals
@@ -139,5 +156,7 @@ def test_the_shipped_study_is_complete():
     per_run = table.groupby(["model", "seed"]).size()
     assert len(per_run) == 20 and per_run.nunique() == 1
     # body and background share all the energy, so the two ratios lie on opposite sides of 1
-    wide = maps[maps.target == "own"].pivot_table(index=["model", "seed", "method", "layer"], columns="measure", values="value")
+    wide = maps[maps.target == "own"].pivot_table(
+        index=["model", "seed", "method", "layer"], columns="measure", values="value"
+    )
     assert ((wide.body - 1) * (wide.background - 1) <= 0).all()

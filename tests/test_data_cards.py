@@ -213,17 +213,18 @@ def test_generated_blocks_are_those_of_the_code(name):
 
 
 def test_a_block_that_is_not_there_is_one_sentence():
-    assert fill("a\n<!-- begin x -->\nold\n<!-- end x -->\nb", {"x": "new"}) == "a\n<!-- begin x -->\n\nnew\n\n<!-- end x -->\nb"
+    card = "a\n<!-- begin x -->\n{}<!-- end x -->\nb"
+    assert fill(card.format("old\n"), {"x": "new"}) == card.format("\nnew\n\n")
     with pytest.raises(ValueError, match="The card has no block 'y'"):
         fill(text("lite-domains"), {"y": ""})
 
 
 def test_every_field_of_a_nuisance_is_in_one_of_two_tables():
     assert [f.name for f in fields(Nuisance)][: len(OF_CAMERAS)] == [*OF_CAMERAS]
-    columns = [title for table in tables(text("lite-domains")) for title in table[0] if {"haze", "turn [rad]"} & set(table[0])]
-    assert len(columns) == 2 + len(fields(Nuisance))
+    both = [table[0] for table in tables(text("lite-domains")) if {"haze", "turn [rad]"} & set(table[0])]
+    assert len(both) == 2 and sum(map(len, both)) == 2 + len(fields(Nuisance))
 
 
 def test_weight_card_lists_the_shipped_files():
-    listed = next(t for t in tables(text("lite-weights")) if "SHA-256" in t[0])
-    assert {row["file"].strip("`") for row in listed} == {str(f.relative_to(LITE_WEIGHTS)) for f in LITE_WEIGHTS.rglob("*.safetensors")}
+    listed = {row["file"].strip("`") for t in tables(text("lite-weights")) if "SHA-256" in t[0] for row in t}
+    assert listed == {str(f.relative_to(LITE_WEIGHTS)) for f in LITE_WEIGHTS.rglob("*.safetensors")}

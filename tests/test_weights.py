@@ -8,7 +8,7 @@ import torch
 from dcac_lite.captions import load_text_encoder
 from dcac_lite.lite_weights.clip import CONTEXT_LENGTH, two_view_loss
 from dcac_lite.lite_weights.make import SMOKE_RECIPE, pretrain, web_images
-from dcac_lite.lite_weights.report import HELD_OUT, photograph_retrieval, report, torso_mask, weight_files
+from dcac_lite.lite_weights.report import photograph_retrieval, report, torso_mask, weight_files
 from dcac_lite.lite_weights.views import random_view
 from dcac_lite.paths import LITE_WEIGHTS
 from dcac_lite.tiers import LITE

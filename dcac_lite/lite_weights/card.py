@@ -1,4 +1,5 @@
-"""The tables of the card of the lite weights, from the recipe, the shipped files and, for the evaluation, the report."""
+"""The tables of the card of the lite weights, from the recipe, the shipped files and, for the evaluation, the
+report."""
 
 import json
 
@@ -28,16 +29,22 @@ def _models() -> str:
     size, patch = vae["sample_size"], vision["patch_size"]
     latent = size // 2 ** (len(vae["block_out_channels"]) - 1)
     channels = {name: ", ".join(map(str, part["block_out_channels"])) for name, part in (("vae", vae), ("unet", unet))}
+    image = (
+        f"ViT, patches of {patch} x {patch} on {height} x {width} pixels, width {vision['width']}, "
+        f"{vision['layers']} layers, {heads} heads, embedding {clip['embed_dim']}"
+    )
+    words = f"text transformer, {text['context_length']} tokens, width {text['width']}, {text['layers']} layers"
+    squeezed = f"{size} x {size} x 3 to {latent} x {latent} x {vae['latent_channels']}"
+    condition = f"cross-attention width {unet['cross_attention_dim']}"
+    tokens = f"{own['max_position_embeddings']} tokens, width {own['hidden_size']}, {own['num_hidden_layers']} layers"
     rows = [
-        ("`clip/`", f"ViT, patches of {patch} x {patch} on {height} x {width} pixels, width {vision['width']}, {vision['layers']} layers, "
-         f"{heads} heads, embedding {clip['embed_dim']}; text transformer, {text['context_length']} tokens, width {text['width']}, "
-         f"{text['layers']} layers; QuickGELU", "clip"),
-        ("`stable-diffusion/vae/`", f"`AutoencoderKL`, {size} x {size} x 3 to {latent} x {latent} x {vae['latent_channels']}, channels {channels['vae']}", "vae"),
-        ("`stable-diffusion/unet/`", f"`UNet2DConditionModel`, channels {channels['unet']}, cross-attention width {unet['cross_attention_dim']}", "unet"),
-        ("`stable-diffusion/text_encoder/`", f"`CLIPTextModel`, {own['max_position_embeddings']} tokens, width {own['hidden_size']}, "
-         f"{own['num_hidden_layers']} layers", "unet"),
-    ]  # fmt: skip
-    return table(("folder", "architecture", "stage that trains it"), rows) + f"\n\nTokenizer: one token per word of the captions, {len(caption_words())} words."
+        ("`clip/`", f"{image}; {words}; QuickGELU", "clip"),
+        ("`stable-diffusion/vae/`", f"`AutoencoderKL`, {squeezed}, channels {channels['vae']}", "vae"),
+        ("`stable-diffusion/unet/`", f"`UNet2DConditionModel`, channels {channels['unet']}, {condition}", "unet"),
+        ("`stable-diffusion/text_encoder/`", f"`CLIPTextModel`, {tokens}", "unet"),
+    ]
+    vocabulary = f"Tokenizer: one token per word of the captions, {len(caption_words())} words."
+    return table(("folder", "architecture", "stage that trains it"), rows) + f"\n\n{vocabulary}"
 
 
 def _files() -> str:
@@ -86,17 +93,26 @@ def evaluation() -> str:
     def above(i: dict) -> str:
         return f"{i['mean']:.4f} {interval(i)} above right"
 
-    samples, themselves = n["colour_of_samples"], n["colour_of_photographs"]
+    samples, themselves = (n[f"colour_of_{what}"] for what in ("samples", "photographs"))
+
+    def share(of: dict) -> str:
+        return f"{of['share']:.0f} % {interval(of, 0)}"
+
+    def beside_chance(what: str, of: dict, k: int) -> tuple[str, str, str]:
+        return what, f"{of[f'R{k}']:.1f} %", f"chance {of[f'chance_R{k}']:.1f} %"
+
     rows = [
         ("VAE reconstruction, PSNR", f"{n['psnr']:.1f} dB", "at least 24 dB was the aim"),
-        (f"CLIP: own caption first among {found['candidates']:,} distinct ones (R@1)", f"{found['R1']:.1f} %", f"chance {found['chance_R1']:.1f} %"),
-        ("... among the first five (R@5)", f"{found['R5']:.1f} %", f"chance {found['chance_R5']:.1f} %"),
-        (f"CLIP: a person's second photograph first among {n['pictures']:,} (R@1)", f"{photographs['R1']:.1f} %", f"chance {photographs['chance_R1']:.1f} %"),
+        beside_chance(f"CLIP: own caption first among {found['candidates']:,} distinct ones (R@1)", found, 1),
+        beside_chance("... among the first five (R@5)", found, 5),
+        beside_chance(f"CLIP: a person's second photograph first among {n['pictures']:,} (R@1)", photographs, 1),
         ("U-Net: noise-prediction error, right caption", f"{error['right']:.4f}", ""),
         ("... empty caption", f"{error['empty']:.4f}", above(n["empty_minus_right"])),
         ("... another picture's caption", f"{error['shuffled']:.4f}", above(n["shuffled_minus_right"])),
-        ("samples (guidance 3, DDIM, 30 steps) whose torso is nearest to the colour word asked for",
-         f"{samples['share']:.0f} % {interval(samples, 0)}",
-         f"chance {samples['chance']:.1f} %; held-out pictures themselves {themselves['share']:.0f} % {interval(themselves, 0)}"),
-    ]  # fmt: skip
+        (
+            "samples (guidance 3, DDIM, 30 steps) whose torso is nearest to the colour word asked for",
+            share(samples),
+            f"chance {samples['chance']:.1f} %; held-out pictures themselves {share(themselves)}",
+        ),
+    ]
     return table(("what", "value", "for comparison"), rows)

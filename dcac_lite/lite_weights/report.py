@@ -24,7 +24,7 @@ from ..world.figure import BOX_HEIGHT, BOX_WIDTH, MARGIN, TOP, TOP_SHADE, draw_l
 from .make import LITE_RECIPE, web_images
 from .stable_diffusion import IMAGE_SIZE
 
-#: The first person of the web domain whom neither model has seen: those of CLIP come first, then those of Stable Diffusion.
+#: The first person of the web whom neither model has seen: CLIP's come first, then those of Stable Diffusion.
 HELD_OUT = LITE_RECIPE.people + LITE_RECIPE.diffusion_people
 
 
@@ -50,7 +50,9 @@ def caption_retrieval(clip: torch.nn.Module, tokenizer, images: Tensor, captions
     distinct = sorted(set(captions))
     texts = clip.encode_text(tokenizer(distinct), normalize=True)
     own = torch.tensor([distinct.index(caption) for caption in captions])
-    similarity = torch.cat([clip.encode_image(normalise(part), normalize=True) @ texts.t() for part in images.split(256)])
+    similarity = torch.cat(
+        [clip.encode_image(normalise(part), normalize=True) @ texts.t() for part in images.split(256)]
+    )
     rank = (similarity > similarity.gather(1, own[:, None])).sum(1)  # captions that fit better than the true one
     result = {f"R{k}": 100 * float((rank < k).float().mean()) for k in (1, 5)}
     return result | {f"chance_R{k}": 100 * k / len(distinct) for k in (1, 5)} | {"candidates": len(distinct)}
@@ -59,11 +61,17 @@ def caption_retrieval(clip: torch.nn.Module, tokenizer, images: Tensor, captions
 @torch.no_grad()
 def photograph_retrieval(clip: torch.nn.Module, images: Tensor, second: Tensor) -> dict[str, float]:
     """How much identity CLIP's raw features know: for each of N people the rank of their second photograph among all
-    N, searched for with the first. images, second: uint8 [N, 3, H, W]. {"R1", "R5", "chance_R1", "chance_R5"} in percent."""
-    one, other = (torch.cat([clip.encode_image(normalise(part), normalize=True) for part in x.split(256)]) for x in (images, second))
+    N, searched for with the first. images, second: uint8 [N, 3, H, W]. {"R1", "R5", "chance_R1", "chance_R5"} in
+    percent."""
+    one, other = (
+        torch.cat([clip.encode_image(normalise(part), normalize=True) for part in x.split(256)])
+        for x in (images, second)
+    )
     similarity = one @ other.t()
     rank = (similarity > similarity.diagonal()[:, None]).sum(1)
-    return {f"R{k}": 100 * float((rank < k).float().mean()) for k in (1, 5)} | {f"chance_R{k}": 100 * k / len(one) for k in (1, 5)}
+    return {f"R{k}": 100 * float((rank < k).float().mean()) for k in (1, 5)} | {
+        f"chance_R{k}": 100 * k / len(one) for k in (1, 5)
+    }
 
 
 @torch.no_grad()
@@ -99,14 +107,17 @@ def sample_pictures(folder: Path, captions: list[str], steps: int = 30, guidance
     pipe.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(seed)
     size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
-    pictures = pipe(captions, num_inference_steps=steps, guidance_scale=guidance, generator=generator, output_type="np", **size).images
+    pictures = pipe(
+        captions, num_inference_steps=steps, guidance_scale=guidance, generator=generator, output_type="np", **size
+    ).images
     return torch.from_numpy((pictures * 255).round().astype(np.uint8)).permute(0, 3, 1, 2)
 
 
 @lru_cache(maxsize=1)
 def torso_mask() -> np.ndarray:
-    """Where the upper garment is likely, bool [32, 32]: what shows it in more than six in ten of 300 people of the web in a
-    well-placed box. They turn and carry things, so no place shows it in all of them (the drawing code knows)."""
+    """Where the upper garment is likely, bool [32, 32]: what shows it in more than six in ten of 300 people of the
+    web in a well-placed box. They turn and carry things, so no place shows it in all of them (the drawing code
+    knows)."""
     box = slice(MARGIN, MARGIN + BOX_HEIGHT), slice(MARGIN, MARGIN + BOX_WIDTH)
     shots = [web_sample(k).shot for k in range(300)]
     labels = np.stack([draw_labels(shot.person, shot.pose)[box] for shot in shots])
@@ -147,7 +158,12 @@ def weight_files(root: Path) -> dict[str, dict]:
     return {str(f.relative_to(root)): facts(f.read_bytes()) for f in files}
 
 
-def report(clip: str | Path = LITE.clip, stable_diffusion: str | Path = LITE.stable_diffusion, count: int = 1000, each: int = 16) -> dict:
+def report(
+    clip: str | Path = LITE.clip,
+    stable_diffusion: str | Path = LITE.stable_diffusion,
+    count: int = 1000,
+    each: int = 16,
+) -> dict:
     """Every number of the model card: `count` held-out people, `each` samples per colour word. CLIP is asked about
     `short` captions, Stable Diffusion about `full` ones, as each was trained."""
     import open_clip

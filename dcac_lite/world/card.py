@@ -15,7 +15,13 @@ from .truth import SMALL_PARTS, same_garment
 
 #: Fields of `Nuisance` that differ between cameras; all others vary from picture to picture.
 OF_CAMERAS = ("cast", "exposure", "gamma", "contrast", "veil", "light", "blur", "noise")
-_TITLES = {"veil": "haze", "blur": "blur [px]", "noise": "noise [grey levels]", "motion": "motion [px]", "turn": "turn [rad]"}
+_TITLES = {
+    "veil": "haze",
+    "blur": "blur [px]",
+    "noise": "noise [grey levels]",
+    "motion": "motion [px]",
+    "turn": "turn [rad]",
+}
 _WEB_PEOPLE = 2_000  # enough for shares to a per cent
 
 
@@ -30,7 +36,14 @@ def _nuisances(wanted: bool) -> str:
 
 
 def _roles() -> str:
-    rows = [("web", "the captioned web that CLIP and Stable Diffusion come from", ", ".join(KINDS), f"{WEB_SCENES} places, one camera each")]
+    rows = [
+        (
+            "web",
+            "the captioned web that CLIP and Stable Diffusion come from",
+            ", ".join(KINDS),
+            f"{WEB_SCENES} places, one camera each",
+        )
+    ]
     for name, spec in DOMAINS.items():
         use = ": settings are chosen on it, never reported" if name == "V" else ""
         rows.append((name, spec.role + use, ", ".join(spec.scenes), spec.cameras))
@@ -40,7 +53,9 @@ def _roles() -> str:
 def _counts() -> str:
     head = ("cameras", "train ids", "test ids", "train", "query", "gallery", "of these distractors", "junk")
     names = [title.removeprefix("of these ").replace(" ", "_") for title in head]
-    return table(("domain", *head), [[spec.name, *(getattr(spec, name) for name in names)] for spec in DOMAINS.values()])
+    return table(
+        ("domain", *head), [[spec.name, *(getattr(spec, name) for name in names)] for spec in DOMAINS.values()]
+    )
 
 
 def _share(hits: Sequence[bool]) -> str:
@@ -51,7 +66,11 @@ def _families(spec: DomainSpec) -> list:
     people = identities(spec)
     inside = [pair for k in range(0, len(people) - 2, 3) for pair in combinations(people[k : k + 3], 2)]
     across = list(zip(people, people[3:]))  # each with somebody of the next family
-    shares = [_share([same_garment(getattr(a, part), getattr(b, part)) for a, b in pairs]) for part in ("top", "bottom") for pairs in (inside, across)]
+    shares = [
+        _share([same_garment(getattr(a, part), getattr(b, part)) for a, b in pairs])
+        for part in ("top", "bottom")
+        for pairs in (inside, across)
+    ]
     return [spec.name, spec.tops, spec.bottoms, *shares]
 
 
@@ -64,7 +83,10 @@ def _parts() -> str:
     """How many people have each small thing, and in how many colours or kinds, counted on drawn people."""
     groups: list[tuple[str, Sequence[Appearance]]] = [("web", [web_person(k) for k in range(_WEB_PEOPLE)])]
     groups += [(name, identities(spec)) for name, spec in DOMAINS.items()]
-    rows = [[name, *(_share([getattr(p, part) is not None for p in people]) for part in SMALL_PARTS)] for name, people in groups]
+    rows = [
+        [name, *(_share([getattr(p, part) is not None for p in people]) for part in SMALL_PARTS)]
+        for name, people in groups
+    ]
     return table(("domain", *map(_title, SMALL_PARTS)), rows)
 
 
