@@ -1,6 +1,7 @@
 """What is current and what is stale because of which file, in a small copy of the clone; and whether a run made
 again agrees with a table."""
 
+import ast
 import json
 import math
 import shutil
@@ -94,6 +95,11 @@ def test_a_changed_body_counts_and_words_about_it_do_not(clone):
 def test_a_changed_table_makes_its_reader_stale(clone):
     (clone / COMPARISON).write_text("mAP\n2\n")
     assert stale() == {READER: (COMPARISON,)}
+
+
+def test_a_table_whose_name_cannot_be_found_is_refused():
+    with pytest.raises(ValueError, match="results_file.*name in quotes"):
+        status.tables_read(ast.parse("results_file(study)"))
 
 
 def test_changed_cells_and_weights_are_named(clone):

@@ -111,7 +111,9 @@ def tables_read(code: ast.Module) -> set[str]:
     """Names of the tables that code reads: those it gives to `results_file`."""
     calls = [node for node in ast.walk(code) if isinstance(node, ast.Call)]
     names = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "results_file"]
-    return {ast.literal_eval(name) for name in names}
+    if unclear := [ast.unparse(name) for name in names if not isinstance(name, ast.Constant)]:
+        raise ValueError(f"results_file({unclear[0]}): expected the table's name in quotes, so that it can be found.")
+    return {name.value for name in names}
 
 
 @contextmanager
