@@ -63,13 +63,10 @@ def notebook(tmp_path) -> Path:
     parameters = next(c for c in page.cells if "parameters" in c.metadata.get("tags", []))
     parameters.source = parameters.source.replace('"lite"', '"smoke"')
     code = page.cells[-1]
-    loop = [
-        k
-        for k, line in enumerate(code.source.splitlines())
-        if line.startswith(("for name, conditioning", "    models[name] = run("))
-    ]
-    assert len(loop) == 2, "the page trains its models in other lines now"
-    code.source = "\n".join(line for k, line in enumerate(code.source.splitlines()) if k not in loop)
+    lines = code.source.splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith("for name, conditioning"))
+    end = next(k for k, line in enumerate(lines) if k > start and not line.startswith(" "))  # what trains is indented
+    code.source = "\n".join(lines[:start] + lines[end:])
     nbformat.write(page, tmp_path / "small.ipynb")
     return tmp_path / "small.ipynb"
 
