@@ -5,41 +5,40 @@ its index, and the index is in the file name, so the truth of a file can be draw
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ..tiers import TIERS
+from .appearance import BAGS, BOTTOMS, HAIR_STYLES, LOGOS, PATTERNS, TOPS, Appearance, Garment, Piece
 from .domains import DOMAINS, DomainSpec, Record, Sample, photograph_record, plan
-from .renderer import H2, VIEWS, W2, Appearance, Garment, Pose, draw_labels, paint
+from .figure import BOX_HEIGHT, BOX_WIDTH, CANVAS_HEIGHT, CANVAS_WIDTH, MARGIN, Pose, draw_labels
+from .renderer import paint
 
-WAIST = 33  # row of a finished picture, about where a standing person's belt is
+WAIST = 33  # row of a finished, well-placed picture, about where a standing person's belt is
+_YAWS = {"front": 0.0, "back": np.pi, "side": np.pi / 2, "other side": -np.pi / 2}
 
 
 def truth_of(domain: str, names: Sequence[str], tier: str = "lite") -> list[Sample]:
     """The truth of files of an embedded domain (MA, D, MS, C3 or V): for each name such as
-    `0001_c3s1_000000_00.jpg` the `worlds.Sample` with the undistorted picture (before JPEG), its body
+    `0001_c3s1_000000_00.jpg` the `domains.Sample` with the undistorted picture (before JPEG), its body
     and clothing masks (bool [64, 32]) and the person's `Appearance`. Needs no file.
 
     Raises ValueError for a domain or tier without a known truth, and for a name that is not of that domain."""
     share = TIERS[tier].share
     if share is None or domain not in DOMAINS:
         raise ValueError(
-            f"The truth of {domain!r} in tier {tier!r} is not known: it exists for {', '.join(DOMAINS)} in smoke and "
-            "lite."
+            f"The truth of {domain!r} in tier {tier!r} is not known: it exists for {', '.join(DOMAINS)} in smoke and lite."
         )
     spec = DOMAINS[domain] if share == 1 else DOMAINS[domain].slice(share)
     return [photograph_record(spec, _record(spec, name)) for name in names]
 
 
-@cache
-def _plan(spec: DomainSpec) -> list[Record]:
-    return plan(spec)
-
-
 def _record(spec: DomainSpec, name: str) -> Record:
     pid, camera, index = (*name.split("_"), "", "")[:3]
-    records = _plan(spec)
+    records = plan(spec)
     if index.isdigit() and int(index) < len(records):
         record = records[int(index)]
         if int(pid) == record.pid and camera == f"c{record.camera}s1":
@@ -67,10 +66,14 @@ def _near(values: Sequence[float]) -> np.ndarray:
     return 1 - abs(values[:, None] - values) / max(np.ptp(values), 1e-9)
 
 
+def _pieces(pieces: Sequence[Piece | None]) -> np.ndarray:
+    return np.mean([_rgb_similarity([p and p.rgb for p in pieces]), _same([p and p.kind for p in pieces])], axis=0)
+
+
 def attribute_similarity(people: Sequence[Appearance]) -> np.ndarray:
     """How alike people are by their attributes, float [N, N] in 0..1, with 1 on the diagonal: Gower's
-    similarity (1971), the mean over eight parts (upper garment, lower garment, shoes, hair, hat, bag,
-    skin, shape), each the mean of its attributes. All parts count the same, however small."""
+    similarity (1971), the mean over their parts (garments, each small piece, skin, shape), each the mean of its
+    attributes. All parts count the same, however small."""
 
     def garment(which: str) -> np.ndarray:
         pieces = [getattr(p, which) for p in people]
@@ -81,29 +84,77 @@ def attribute_similarity(people: Sequence[Appearance]) -> np.ndarray:
         )
         return np.mean(parts, axis=0)
 
-    hair = (_same([p.hair_style for p in people]), _rgb_similarity([p.hair_rgb for p in people]))
-    bag = (_same([p.bag for p in people]), _rgb_similarity([p.bag_rgb if p.bag != "none" else None for p in people]))
-    shape = (_near([p.build for p in people]), _near([p.height for p in people]))
-    parts = [garment("top"), garment("bottom"), *(np.mean(part, axis=0) for part in (hair, bag, shape))]
-    parts += [_rgb_similarity([getattr(p, f"{name}_rgb") for p in people]) for name in ("shoes", "hat", "skin")]
+    shape = np.mean([_near([p.build for p in people]), _near([p.height for p in people])], axis=0)
+    parts = [garment("top"), garment("bottom"), shape, _rgb_similarity([p.skin_rgb for p in people])]
+    parts += [_pieces([getattr(p, name) for p in people]) for name in SMALL_PARTS]
     return np.mean(parts, axis=0)
 
 
 def look_similarity(people: Sequence[Appearance]) -> np.ndarray:
     """How alike people look, float [N, N] in 0..1, with 1 on the diagonal: one minus the mean absolute
-    difference of their undistorted pictures before grey, seen from the front, the back and the side. Here
+    difference of their undistorted pictures before grey, seen from the front, the back and both sides. Here
     a part counts by the area that it covers."""
     from scipy.spatial.distance import cdist
 
-    grey = np.full((H2, W2, 3), 128, np.uint8)
+    grey = np.full((CANVAS_HEIGHT, CANVAS_WIDTH, 3), 128, np.uint8)
+    box = slice(MARGIN, MARGIN + BOX_HEIGHT), slice(MARGIN, MARGIN + BOX_WIDTH)
     drawn = np.array(
-        [[paint(draw_labels(p, pose), p, pose, grey) for pose in (Pose(v, 0.0) for v in VIEWS)] for p in people]
+        [[paint(draw_labels(p, Pose(yaw)), p, grey)[box] for yaw in _YAWS.values()] for p in people], np.float32
     )
-    # a fourth of the side: a picture of 32 x 16 tells garments apart, and 4096 numbers a person are enough
-    small = drawn.reshape(len(people), len(VIEWS), H2 // 4, 4, W2 // 4, 4, 3).mean((3, 5)).reshape(len(people), -1)
+    # a fourth of the side: a picture of 32 x 16 tells garments apart, and 6144 numbers a person are enough
+    small = (
+        drawn.reshape(len(people), len(_YAWS), BOX_HEIGHT // 4, 4, BOX_WIDTH // 4, 4, 3)
+        .mean((3, 5))
+        .reshape(len(people), -1)
+    )
     return 1 - cdist(small, small, "cityblock") / small.shape[1] / 255
 
 
 def same_garment(a: Garment, b: Garment) -> bool:
-    """Whether two garments are the same piece of a domain's catalogue, up to the small tint of each person's copy."""
-    return replace(a, rgb=b.rgb) == b
+    """Whether two people wear the same piece of a domain's catalogue."""
+    return a == b
+
+
+# ---------------------------------------------------------------- the oracle
+
+#: Parts of an appearance that a person can add or take off, or that are small.
+SMALL_PARTS = ("shoes", "hair", "hat", "bag", "belt", "scarf", "sleeves", "chest", "back", "side_stripe")
+
+
+def attribute_vector(person: Appearance) -> np.ndarray:
+    """The attributes of a person as numbers, float64 [D]: colours (each channel over 255), one number a word for kinds and
+    patterns, 1 or 0 for what is there or not."""
+    values: list[float] = []
+
+    def colour(rgb) -> None:
+        values.extend(v / 255 for v in (rgb if rgb is not None else (0.5, 0.5, 0.5)))
+
+    def word(kind: str, kinds: Sequence[str]) -> None:
+        values.extend(float(kind == k) for k in kinds)
+
+    for garment, kinds in ((person.top, TOPS), (person.bottom, BOTTOMS)):
+        colour(garment.rgb)
+        colour(garment.second_rgb if garment.pattern != "plain" else None)
+        word(garment.kind, kinds)
+        word(garment.pattern, PATTERNS)
+        values.append(garment.period / 20 if garment.pattern not in ("plain", "two-tone") else 0.0)
+    for name in SMALL_PARTS:
+        piece = getattr(person, name)
+        values.append(float(piece is not None))
+        colour(piece and piece.rgb)
+        word(
+            piece.kind if piece else "",
+            {"hair": HAIR_STYLES, "bag": BAGS[1:], "chest": LOGOS, "back": LOGOS}.get(name, ()),
+        )
+    colour(person.skin_rgb)
+    values.extend([person.build, person.height])
+    return np.array(values)
+
+
+def oracle_features(samples: Sequence[Sample], noise: float = 0.1, seed: int = 0) -> Tensor:
+    """What somebody who reads every attribute from every picture with an error knows, float32 [N, D] of unit length: the
+    `attribute_vector` of each sample's person plus Gaussian noise of SD `noise` on every number. The error is drawn
+    anew for each picture, and what a pose hides is known too: a ceiling, not a method."""
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.from_numpy(np.stack([attribute_vector(s.appearance) for s in samples])).float() - 0.5
+    return F.normalize(vectors + noise * torch.randn(vectors.shape, generator=generator))
