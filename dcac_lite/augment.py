@@ -76,7 +76,29 @@ def random_erasing(
     return torch.where(erase[:, None], torch.full_like(x, value), x)
 
 
-def augment(images: Tensor, padding: int, erasing: float, generator: torch.Generator) -> Tensor:
-    """uint8 [B, 3, H, W] -> the augmented, normalised batch of the Re-ID branch, float [B, 3, H, W]."""
-    x = random_crop(random_flip(normalise(images), generator), padding, generator)
+def random_jitter(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """What boxes and cameras differ in, for each normalised image of [B, 3, H, W]: at `strength` 1 a shift by up to
+    10 % of each side, a scale of 0.85 to 1.15, and a gain of up to 25 % of each colour channel. Beyond the image its
+    border is repeated. Not of the paper: networks as small as the lite tier's need it."""
+
+    def uniform(extent: float, *shape: int) -> Tensor:
+        values = torch.rand(len(x), *shape, generator=generator, device=x.device)
+        return strength * extent * (2 * values - 1)
+
+    transform = torch.zeros(len(x), 2, 3, device=x.device)
+    transform[:, 0, 0] = transform[:, 1, 1] = 1 / (1 + uniform(0.15))
+    transform[:, :, 2] = uniform(0.2, 2)  # the image spans -1..1, so 10 % of a side are 0.2
+    grid = torch.nn.functional.affine_grid(transform, list(x.shape), align_corners=False)
+    moved = torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    return ((moved + 1) * (1 + uniform(0.25, 3, 1, 1)) - 1).clamp(-1, 1)  # the gain belongs to the raw values
+
+
+def augment(images: Tensor, padding: int, erasing: float, jitter: float, generator: torch.Generator) -> Tensor:
+    """uint8 [B, 3, H, W] -> the augmented, normalised batch of the Re-ID branch, float [B, 3, H, W]. padding: pixels;
+    erasing: probability; jitter: strength. Each is left out at 0."""
+    x = random_flip(normalise(images), generator)
+    if padding > 0:
+        x = random_crop(x, padding, generator)
+    if jitter > 0:
+        x = random_jitter(x, jitter, generator)
     return random_erasing(x, generator, erasing) if erasing > 0 else x

@@ -26,7 +26,7 @@ class Experiment:
     warmup: epochs of the learning rate's ramp. milestones: epochs, counted from 1, from which on the rate is a
     tenth of what it was. Left at None, both are the tier's and move with `epochs`. iterations: steps an epoch;
     None in the full tier is one natural pass of the PK sampler. identities, instances: P and K of a batch.
-    padding (pixels) and erasing (probability): augmentation.
+    padding (pixels), erasing (probability) and jitter (strength): see `augment.augment`.
 
     Numbers may be NumPy's; they become Python's. Raises ValueError naming a field that is of no use.
     """
@@ -53,6 +53,7 @@ class Experiment:
     weight_decay: float | None = None
     padding: int | None = None
     erasing: float | None = None
+    jitter: float | None = None
     gamma: float | None = None
 
     def __post_init__(self) -> None:
@@ -123,10 +124,11 @@ _NUMBERS: dict[str, tuple[type, float, float]] = {
     "lr": (float, 0, _LARGEST), "weight_decay": (float, 0, _LARGEST), "warmup": (int, 0, _LARGEST),
     "tau": (float, 1e-6, _LARGEST), "gamma": (float, 0, 1), "iterations": (int, 1, _LARGEST),
     "identities": (int, 2, _LARGEST), "instances": (int, 1, _LARGEST),
-    "padding": (int, 0, _LARGEST), "erasing": (float, 0, 1),
+    "padding": (int, 0, _LARGEST), "erasing": (float, 0, 1), "jitter": (float, 0, 2),
 }  # fmt: skip
 _OF_THE_TIER = (
     "epochs", "lr", "tau", "gamma", "iterations", "identities", "instances", "weight_decay", "padding", "erasing",
+    "jitter",
 )  # fmt: skip
 
 

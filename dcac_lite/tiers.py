@@ -56,6 +56,7 @@ class Tier:
     instances: int
     padding: int
     erasing: float
+    jitter: float
     tau: float
     gamma: float
     precision: str | None
@@ -84,7 +85,7 @@ LITE = Tier(
     name="lite", image_size=(64, 32), diffusion_size=32,
     clip=str(LITE_WEIGHTS / "clip"), stable_diffusion=str(LITE_WEIGHTS / "stable-diffusion"), share=1.0,
     epochs=6, iterations=50, warmup=2, milestones=(5, 6), lr=5e-4, weight_decay=1e-4,
-    identities=16, instances=4, padding=2, erasing=0.0, tau=0.1, gamma=0.2, precision="no", schemes=_LITE_SCHEMES,
+    identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="no", schemes=_LITE_SCHEMES,
 )  # fmt: skip
 
 SMOKE = Tier(**{**LITE.__dict__, "name": "smoke", "share": 0.1, "epochs": 2, "iterations": 4, "milestones": (2,)})
@@ -93,7 +94,7 @@ FULL = Tier(
     name="full", image_size=(256, 128), diffusion_size=128,
     clip="ViT-B-16-quickgelu:openai", stable_diffusion="stable-diffusion-v1-5/stable-diffusion-v1-5", share=None,
     epochs=60, iterations=None, warmup=10, milestones=(30, 50), lr=5e-6, weight_decay=1e-4,
-    identities=16, instances=4, padding=10, erasing=0.5, tau=0.01, gamma=0.2, precision=None, ema=False,
+    identities=16, instances=4, padding=10, erasing=0.5, jitter=0.0, tau=0.01, gamma=0.2, precision=None, ema=False,
 )  # fmt: skip
 
 REHEARSAL = Tier(

@@ -93,7 +93,7 @@ def _fetch(data: TrainingSet, moments: np.ndarray | None, rows: Tensor) -> _Fetc
 def _on_device(experiment: Experiment, fetched: _Fetched, scaling: float, step: int, device: torch.device) -> Batch:
     images, labels, moments = (None if t is None else t.to(device, non_blocking=True) for t in fetched)
     generator = torch.Generator(device).manual_seed(experiment.seed * 1_000_003 + step)
-    x = augment(images, experiment.padding, experiment.erasing, generator)
+    x = augment(images, experiment.padding, experiment.erasing, experiment.jitter, generator)
     if moments is None:
         return Batch(x, labels)
     B, both, h, w = moments.shape  # mean and log-variance of each of the latent's channels

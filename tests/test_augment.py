@@ -62,7 +62,7 @@ def read(x):
 @pytest.fixture(scope="module")
 def moved():
     """What `augment` did, erasing left out, to each of 4,000 equal images of one batch."""
-    return read(augment(index_images(4000, 32, 24), PADDING, 0.0, torch.Generator().manual_seed(0)))
+    return read(augment(index_images(4000, 32, 24), PADDING, 0.0, 0.0, torch.Generator().manual_seed(0)))
 
 
 def test_each_image_is_mirrored_or_not_with_probability_one_half(moved):
@@ -82,7 +82,7 @@ def test_crops_are_uniform_over_all_places_in_both_directions(moved):
 
 
 def test_without_padding_nothing_moves():
-    seen = read(augment(index_images(50, 32, 24), 0, 0.0, torch.Generator().manual_seed(0)))
+    seen = read(augment(index_images(50, 32, 24), 0, 0.0, 0.0, torch.Generator().manual_seed(0)))
     assert not seen.down.any() and not seen.right.any()
 
 
@@ -137,7 +137,7 @@ def test_erased_rectangles_are_spread_as_torchvisions(rectangles):
 
 def test_padding_is_erased_too_as_erasing_comes_last():
     white = torch.full((2000, 3, 16, 8), 255, dtype=torch.uint8)
-    x = augment(white, 20, 0.5, torch.Generator().manual_seed(0))
+    x = augment(white, 20, 0.5, 0.0, torch.Generator().manual_seed(0))
     outside = (x < 1).flatten(1).all(1)  # the crop missed the image
     assert outside.sum() > 500
     assert (x[outside] == 0.5).flatten(1).any(1).float().mean() == pytest.approx(0.5, abs=0.06)

@@ -14,10 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..paths import data_root, remove_parts, temporary_name
+from ..world import __file__ as world_package
 from ..world.domains import DOMAINS, DomainSpec, photograph_record, plan
-from ..world.domains import __file__ as worlds_source
-from ..world.renderer import __file__ as renderer_source
-from ..world.scenes import __file__ as scenes_source
 from .decoding import decoded
 from .listing import list_images
 from .registry import FOLDERS, MARKET_LAYOUT, Dataset
@@ -96,7 +94,8 @@ def read_dataset(
 
 
 def _lite_key(spec: DomainSpec) -> str:
-    sources = b"".join(Path(f).read_bytes() for f in (renderer_source, scenes_source, worlds_source))
+    drawing = ("appearance", "figure", "scenes", "captioning", "renderer", "domains")
+    sources = b"".join(Path(world_package).with_name(f"{name}.py").read_bytes() for name in drawing)
     return hashlib.sha256(sources + repr(spec).encode()).hexdigest()[:12]
 
 

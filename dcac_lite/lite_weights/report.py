@@ -1,6 +1,6 @@
 """How good the lite weights are, measured on people of the web that pre-training never saw (notebook A1).
 
-`python -m dcac_lite.lite_weights.report` prints `report()`, the numbers of the model card.
+`python -m dcac_lite weights report` prints `report()`, the numbers of the model card.
 """
 
 import hashlib
@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..augment import normalise
-from ..captions import load_text_encoder
-from ..diffusion import load_stable_diffusion, predict_noise, sample_latents, to_diffusion_input, vae_moments
-from ..encoder import load_clip
-from ..study import paired_interval
+from ..diffusion import predict_noise, sample_latents, to_diffusion_input, vae_moments
+from ..pretrained.captions import load_text_encoder
+from ..pretrained.clip import load_clip
+from ..pretrained.stable_diffusion import load_stable_diffusion
+from ..studies.study import paired_interval
 from ..tiers import LITE
 from ..world.appearance import COLOURS
 from ..world.domains import web_sample

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..augment import normalise, random_crop, random_flip, to_tensor
+from ..augment import normalise, random_crop, random_flip, random_jitter, to_tensor
 from ..data.domains import TrainingSet
 from ..encoder import ReIDModel, id_loss
 from ..experiment import Experiment
@@ -30,24 +30,13 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def weak(x: Tensor, generator: torch.Generator) -> Tensor:
-    """The paper's augmentation: flip, pad and crop."""
-    return random_crop(random_flip(x, generator), TIERS["lite"].padding, generator)
+    """The paper's augmentation: flip, pad and crop by two pixels."""
+    return random_crop(random_flip(x, generator), 2, generator)
 
 
 def strong(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip, shift by up to 10 % of each side, scale by 0.85 to 1.15, and a gain of each colour channel of up
-    to 25 %: what boxes and cameras differ in. Beyond the image its border is repeated."""
-    x = random_flip(x, generator)
-
-    def uniform(extent: float, *shape: int) -> Tensor:
-        return extent * (2 * torch.rand(len(x), *shape, generator=generator) - 1)
-
-    transform = torch.zeros(len(x), 2, 3)
-    transform[:, 0, 0] = transform[:, 1, 1] = 1 / (1 + uniform(0.15))
-    transform[:, :, 2] = uniform(0.2, 2)  # the image spans -1..1, so 10 % of a side are 0.2
-    grid = F.affine_grid(transform, list(x.shape), align_corners=False)
-    moved = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    return ((moved + 1) * (1 + uniform(0.25, 3, 1, 1)) - 1).clamp(-1, 1)  # the gain belongs to the raw values
+    """The lite tier's: flip, then `augment.random_jitter` at full strength."""
+    return random_jitter(random_flip(x, generator), 1.0, generator)
 
 
 class Block(nn.Module):

@@ -4,7 +4,6 @@ No real data set knows this. The drawing code does: every picture depends on not
 its index, and the index is in the file name, so the truth of a file can be drawn again."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
