@@ -23,6 +23,7 @@ from .views import random_view
 
 CONTEXT_LENGTH = 48  # tokens: the longest caption and its two ends
 TEXT_WIDTH = 64
+WARM_UP = 700  # steps
 TAU = 0.1  # temperature of the image-image term
 
 
@@ -110,7 +111,7 @@ def train_clip(folder: Path, recipe, images: Tensor, second: Tensor, captions: l
 
     module = nn.ModuleDict({"clip": model, "head": head})
     partial = folder / "partial.pt"
-    history = fit(module, recipe.clip_steps, recipe.clip_lr, loss_of_step, "clip", partial, weight_decay=0.05)
+    history = fit(module, recipe.clip_steps, recipe.clip_lr, WARM_UP, loss_of_step, "clip", partial, weight_decay=0.05)
     hook.remove()
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     partial.unlink()

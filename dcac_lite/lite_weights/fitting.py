@@ -11,30 +11,30 @@ from torch import Tensor, nn
 
 from ..progress import line
 
-WARM_UP, DECAY = 0.05, 0.3  # shares of the steps
+DECAY = 0.3  # share of the steps
 
 
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up, a plateau, and a linear descent to zero over the last part."""
-    done = (step + 1) / steps
-    return min(1.0, done / WARM_UP, (1 - done) / DECAY + 1 / (DECAY * steps))
+def learning_rate_factor(step: int, steps: int, warm_up: int) -> float:
+    """Linear warm-up, a plateau, and a linear descent towards zero over the last part."""
+    return min(1.0, (step + 1) / warm_up, (steps - step) / (DECAY * steps))
 
 
 def fit(
     module: nn.Module,
     steps: int,
     lr: float,
+    warm_up: int,
     loss_of_step: Callable[[torch.Generator, int], Tensor],
     label: str,
     partial: Path,
     weight_decay: float = 0.01,
 ) -> list[dict]:
-    """AdamW with a peak learning rate of `lr`; `loss_of_step` gets a generator seeded by the step. Returns the loss,
+    """AdamW with a peak learning rate of `lr` after `warm_up` steps; `loss_of_step` gets a generator seeded by the step. Returns the loss,
     averaged over every hundredth of the way, and the seconds since the start. The state is saved to the file `partial` at
     each of these points, and a call that finds it there goes on from it."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.98), fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, warm_up))
     history, recent, first = [], [], 0
     if partial.exists():
         state = torch.load(partial, weights_only=True)

@@ -34,13 +34,13 @@ class Recipe:
 
     people: int = 60_000
     two_photographs: float = 0.6
-    clip_steps: int = 14_000
+    clip_steps: int = 10_000
     clip_batch: int = 96
     clip_lr: float = 1.5e-3
     diffusion_people: int = 90_000
     vae_steps: int = 3_000
     vae_batch: int = 32
-    unet_steps: int = 8_000
+    unet_steps: int = 6_000
     unet_batch: int = 64
     seed: int = 0
 

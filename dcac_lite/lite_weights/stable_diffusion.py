@@ -47,7 +47,7 @@ def train_vae(folder: Path, recipe, images: Tensor) -> list[dict]:
         return F.mse_loss(output, x) + edges + 1e-5 * posterior.kl().mean() / x[0].numel()
 
     partial = folder / "partial-vae.pt"
-    history = fit(vae, recipe.vae_steps, 2e-3, loss_of_step, "vae", partial, weight_decay=0.0)
+    history = fit(vae, recipe.vae_steps, 2e-3, 150, loss_of_step, "vae", partial, weight_decay=0.0)
     mean, _ = vae_moments(vae.eval(), images[:2000], IMAGE_SIZE).chunk(2, dim=1)
     vae.register_to_config(scaling_factor=float(1 / mean.std()))
     vae.save_pretrained(folder / "vae")
@@ -106,7 +106,7 @@ def train_unet(folder: Path, recipe, images: Tensor, captions: list[str]) -> lis
 
     partial = folder / "partial-unet.pt"
     module = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
-    history = fit(module, recipe.unet_steps, 1.5e-3, loss_of_step, "unet", partial)
+    history = fit(module, recipe.unet_steps, 1.5e-3, 400, loss_of_step, "unet", partial)
     plain(unet).save_pretrained(folder / "unet")
     text_encoder.save_pretrained(folder / "text_encoder")
     tokenizer.save_pretrained(folder / "tokenizer")
