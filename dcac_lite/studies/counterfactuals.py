@@ -68,16 +68,19 @@ def measure_changes(model: ReIDModel, domain: str, tier: str = "lite", seed: int
     `feature_moves` over the queries; `mAP, query again` and `mAP, gallery again`, in percent, when the queries or the
     gallery were taken again and the other side was not. With the change "nothing" both are the plain mAP."""
     loaded = load_domain(domain, tier)
-    sides = {split: getattr(loaded, split) for split in ("query", "gallery")}
     ids = loaded.query.pids, loaded.gallery.pids, loaded.query.cameras, loaded.gallery.cameras
-    plain = {split: model.features(split_again(domain, split, "nothing", tier, seed)) for split in sides}
+
+    def features(change: str) -> tuple[Tensor, Tensor]:
+        return tuple(model.features(split_again(domain, split, change, tier, seed)) for split in ("query", "gallery"))
+
+    query, gallery = plain = features("nothing")
     rows = []
     for change in CHANGES:
-        again = {split: model.features(split_again(domain, split, change, tier, seed)) for split in sides}
+        query_again, gallery_again = plain if change == "nothing" else features(change)
         rows.append({
             "change": change,
-            "moved": float(feature_moves(plain["query"], again["query"], loaded.query.pids).mean()),
-            "mAP, query again": rank_metrics(again["query"], plain["gallery"], *ids)["mAP"],
-            "mAP, gallery again": rank_metrics(plain["query"], again["gallery"], *ids)["mAP"],
+            "moved": float(feature_moves(query, query_again, loaded.query.pids).mean()),
+            "mAP, query again": rank_metrics(query_again, gallery, *ids)["mAP"],
+            "mAP, gallery again": rank_metrics(query, gallery_again, *ids)["mAP"],
         })  # fmt: skip
     return rows
