@@ -1,6 +1,6 @@
 """Figures of notebook 06 about maps: pictures and maps side by side, and measures of maps by definition and model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +12,10 @@ from .notebook import PALETTE
 _COLOURS = PALETTE | {"untrained": "#000000"}
 _MARKERS = {"untrained": "x", "baseline": "o", "instance-wise": "D", "correlation-aware": "s"}
 _BOLD = {"fontsize": 11, "fontweight": "bold"}
+
+
+def _ordered(models: Iterable[str]) -> list[str]:
+    return [name for name in _MARKERS if name in set(models)]
 
 
 def picture_grid(rows: Mapping[str, Sequence], title: str, columns: Sequence[str] = ()) -> Figure:
@@ -52,10 +56,11 @@ def measures_figure(values, lines: Mapping[str, tuple[float, float]], label: str
 
     values: DataFrame with a row for each identity, definition and model, and the measures as columns. lines: for each
     measure what an even map has (black) and what the fixed blob has (dotted). label: of the horizontal axes."""
+    order = _ordered(values.model)
     grid = sns.catplot(
         values.melt(["identity", "model", "definition"], [*lines], "measure", "value"),
         kind="point", x="value", y="definition", col="measure", hue="model", palette=_COLOURS, dodge=0.45, seed=0,
-        linestyle="none", markers=[_MARKERS[name] for name in values.model.unique()], errorbar=("ci", 95), n_boot=400,
+        linestyle="none", hue_order=order, markers=[_MARKERS[name] for name in order], errorbar=("ci", 95), n_boot=400,
         height=3.6, aspect=1.1, err_kws={"linewidth": 1.5}, sharex=False,
     )  # fmt: skip
     for measure, axis in grid.axes_dict.items():
@@ -76,7 +81,7 @@ def intervals_figure(panels: Mapping[str, object], label: str, title: str) -> Fi
     size = 4.7 * columns + 1.4 * (columns == 1), 2.9 * rows + 0.6
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, sharex="col")
     for axis, (name, part) in zip(axes.flat, panels.items()):
-        definitions, models = part.definition.unique(), part.model.unique()
+        definitions, models = part.definition.unique(), _ordered(part.model)
         for k, model in enumerate(models):
             found = part[part.model == model].set_index("definition").loc[definitions]
             places = np.arange(len(definitions)) + 0.6 * ((k + 0.5) / len(models) - 0.5)
@@ -99,7 +104,7 @@ def intervals_figure(panels: Mapping[str, object], label: str, title: str) -> Fi
 def targets_figure(values, label: str, title: str) -> Figure:
     """A measure under each identity asked about, a panel for each definition, a line for each model, with intervals
     over seeds. values: DataFrame with the columns definition, model, target and value."""
-    order = [name for name in _MARKERS if name in set(values.model)]
+    order = _ordered(values.model)
     grid = sns.catplot(
         values, kind="point", x="target", y="value", hue="model", hue_order=order, col="definition", col_wrap=3,
         palette=_COLOURS, markers=[_MARKERS[name] for name in order], linestyles=[":", "-", "--", "-"], dodge=0.3,
