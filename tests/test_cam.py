@@ -87,10 +87,13 @@ def test_grad_cam_is_its_formula(untrained, smoke_train):
     model = untrained.eval()
     logits = model(image.float() / 127.5 - 1)[1]
     hook.remove()
-    (gradient,) = torch.autograd.grad(logits[0, 3], kept[0])
-    weights = gradient[0, 1:].mean(0)
-    by_hand = torch.relu(kept[0][0, 1:] @ weights).reshape(ROWS, COLUMNS).detach().numpy()
-    cam = cam_maps(model, image, 3)[0]
+    for j in range(24):
+        (gradient,) = torch.autograd.grad(logits[0, j], kept[0], retain_graph=True)
+        weights = gradient[0, 1:].mean(0)
+        by_hand = torch.relu(kept[0][0, 1:] @ weights).reshape(ROWS, COLUMNS).detach().numpy()
+        if by_hand.max() > 0:  # in most pictures nothing speaks for some people
+            break
+    cam = cam_maps(model, image, j)[0]
     patches = cam.reshape(ROWS, PATCH, COLUMNS, PATCH).mean((1, 3))
     assert np.corrcoef(patches.ravel(), by_hand.ravel())[0, 1] > 0.9
     assert (
@@ -132,14 +135,14 @@ def test_wrong_input_is_one_sentence(untrained, smoke_train):
 
 
 def test_a_pair_s_map_explains_the_similarity_that_ranks(untrained, smoke_train):
-    images, others = np.array(smoke_train.images[:3]), np.array(smoke_train.images[3:6])
+    images, others = np.array(smoke_train.images[:8]), np.array(smoke_train.images[8:16])
     features = untrained.features(others)
     scores = PairScores(untrained, features).eval()(torch.from_numpy(images).float() / 127.5 - 1)
     torch.testing.assert_close(scores, untrained.features(images) @ features.t(), atol=1e-5, rtol=1e-4)
     maps = pair_maps(untrained, images, others, "LayerCAM")
-    assert maps.shape == (3, 64, 32) and maps.min() >= 0 and maps.max() <= 1.001
+    assert maps.shape == (8, 64, 32) and maps.min() >= 0 and maps.max() <= 1.001
     assert not np.allclose(maps, pair_maps(untrained, images, np.roll(others, 1, 0), "LayerCAM"))
-    with pytest.raises(ValueError, match="2 others for 3 images; expected one each"):
+    with pytest.raises(ValueError, match="2 others for 8 images; expected one each"):
         pair_maps(untrained, images, others[:2])
 
 
