@@ -1,7 +1,8 @@
-"""Class activation maps of a Re-ID model (Fig. 3), and how to measure them.
+"""Class activation maps of a Re-ID model (Fig. 3), and maps of what makes two pictures alike.
 
 The maps are pytorch-grad-cam's. What is ours: which score is explained (the logit of a training identity,
-whoever is in the picture), the way from tokens back to rows and columns, and the measures."""
+whoever is in the picture, or the similarity to another picture), and the way from tokens back to rows and columns.
+`studies.map_measures` measures them."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .augment import normalise, to_tensor
@@ -28,6 +30,19 @@ class ClassScores(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.reid(x)[1]
+
+
+class PairScores(nn.Module):
+    """A Re-ID model whose only output are the cosine similarities [B, M] of its test features to M others, float32
+    [M, d] of unit length: the score by which a gallery is ranked."""
+
+    def __init__(self, model: ReIDModel, others: Tensor):
+        super().__init__()
+        self.reid = model
+        self.register_buffer("others", others.to(next(model.parameters()).device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(self.reid(x)[0]) @ self.others.t()
 
 
 def tokens_to_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -58,22 +73,42 @@ def cam_maps(
     Raises ValueError for an unknown method, label or block, or images that do not fit."""
     images = load_images(images, model.visual.image_size)
     labels = _labels(identities, len(images), model.classifier.out_features)
+    return _maps(ClassScores(model), images, labels, method, block, batch)
+
+
+def pair_maps(
+    model: ReIDModel, images, others, method: str = "GradCAM", block: int = -1, batch: int = 64
+) -> np.ndarray:
+    """Where in each image does the model see what makes it like another image? The map of the cosine similarity of
+    their test features. It needs no class, so it can be asked about people and domains that training never saw.
+
+    images, others: M each, as in `cam_maps`; the m-th map lies on the m-th image and asks for its likeness to the m-th
+    other. Method, block and result are those of `cam_maps`.
+
+    Raises ValueError as `cam_maps` does, and for images and others of different number."""
+    images, others = (load_images(x, model.visual.image_size) for x in (images, others))
+    if len(images) != len(others):
+        raise ValueError(f"{len(others)} others for {len(images)} images; expected one each.")
+    return _maps(PairScores(model, model.features(others)), images, np.arange(len(images)), method, block, batch)
+
+
+def _maps(scores: nn.Module, images: Tensor, labels: np.ndarray, method: str, block: int, batch: int) -> np.ndarray:
     if method not in METHODS:
         raise ValueError(f"{method!r} is no method: choose one of {', '.join(METHODS)}.")
-    blocks = model.visual.transformer.resblocks
+    blocks = scores.reid.visual.transformer.resblocks
     if not -len(blocks) <= block < len(blocks):
         raise ValueError(
             f"block is {block}; this encoder has {len(blocks)} blocks, so expected {-len(blocks)} to {len(blocks) - 1}."
         )
     # a frozen copy: gradients reach the image only, and nobody's parameters, mode or .grad change
-    scores = copy.deepcopy(ClassScores(model)).eval().requires_grad_(False)
+    scores = copy.deepcopy(scores).eval().requires_grad_(False)
     if method == "Occlusion":
         return occlusion_maps(scores, images, labels, batch)
     return _package_maps(scores, images, labels, method, block, batch)
 
 
 def _package_maps(
-    scores: ClassScores, images: Tensor, labels: np.ndarray, method: str, block: int, batch: int
+    scores: nn.Module, images: Tensor, labels: np.ndarray, method: str, block: int, batch: int
 ) -> np.ndarray:
     import pytorch_grad_cam
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -95,7 +130,7 @@ def _package_maps(
 @torch.no_grad()
 def occlusion_maps(scores: nn.Module, images: Tensor, labels: np.ndarray, batch: int = 64) -> np.ndarray:
     """What a patch is worth: the drop of the class score when it is painted over with its image's mean
-    colour, 0 where the score does not drop (Zeiler and Fergus, 2014). `scores` gives logits and has its ViT at
+    colour, 0 where the score does not drop (Zeiler and Fergus, 2014). `scores` gives [B, N] and has its ViT at
     `.reid.visual`; shapes, scale and enlargement are those of `cam_maps`."""
     from pytorch_grad_cam.utils.image import scale_cam_image
 
@@ -150,28 +185,6 @@ def _labels(identities, count: int, known: int) -> np.ndarray:
             f"identity {wrong[0]} is not one of this model's {known} training identities; expected 0 to {known - 1}."
         )
     return labels.copy()
-
-
-# ---------------------------------------------------------------- measures
-
-
-def energy_ratio(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """How much of a map lies in a region, compared with chance: the region's share of the map's sum, divided
-    by its share of the area. 1 means no preference, 2 twice the fair share, 0 nothing.
-
-    maps [M, H, W], at least 0; masks bool [M, H, W]. Returns [M], NaN where the map or the region is empty."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        energy = (maps * masks).sum((1, 2)) / maps.sum((1, 2))
-        ratio = energy / masks.mean((1, 2))
-    return np.where(np.isfinite(ratio), ratio, np.nan)
-
-
-def pointing_game(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Whether the largest value of each map lies in its region, 1.0 or 0.0, NaN for an empty map (Zhang et
-    al., 2018). maps [M, H, W], masks bool [M, H, W] -> [M]. Chance is the region's share of the area."""
-    flat = maps.reshape(len(maps), -1)
-    hit = masks.reshape(len(masks), -1)[np.arange(len(maps)), flat.argmax(1)]
-    return np.where(flat.max(1) > 0, hit.astype(float), np.nan)
 
 
 # ---------------------------------------------------------------- the figure

@@ -1,4 +1,5 @@
-"""The measurements behind Fig. 3's claims: five seeds of each model, maps and probabilities against the truth.
+"""The measurements behind Fig. 3's claims: five seeds of each model, maps, probabilities and features against the
+truth.
 
 `python -m dcac_lite cam-study` trains what is missing and writes `results/cam.csv` in the runs folder, with
 `--in-place` the published `figures/results/cam.csv` instead. Nothing is
@@ -6,14 +7,14 @@ chosen by its numbers: settings are those of the tier, and the seeds are used fo
 
 import argparse
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..augment import normalise
-from ..cam import cam_maps, energy_ratio, pointing_game
+from ..cam import cam_maps, pair_maps
 from ..code_key import RESULTS, code_key
 from ..data.load import load_domain
 from ..encoder import ReIDModel
@@ -22,10 +23,18 @@ from ..paths import replacing, results_folder
 from ..runs import provenance, run
 from ..tools.status import recording
 from ..training import build
-from ..world.truth import WAIST, attribute_similarity, look_similarity, same_garment, truth_of
+from .counterfactuals import measure_changes
+from .map_measures import energy_ratio, measure_regions
+from .probes import PairProbe, Probe, make_pair_probe, make_probe
 from .study import in_processes
 
 SEEDS = range(20, 25)
+UNSEEN = ("D", "C3")  # targets whose pictures are paired, and taken again
+#: What the numbers depend on besides what runs and their metrics do.
+MEASURING = (
+    "cam", "studies.cam", "studies.counterfactuals", "studies.map_measures", "studies.probes", "world.renderer",
+    "world.truth",
+)  # fmt: skip
 #: (method, where): "last" is the last block, "middle" the first one of the second half.
 DEFINITIONS = (
     ("GradCAM", "last"),
@@ -37,88 +46,35 @@ DEFINITIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Probe:
-    """One training picture of every identity of an embedded domain, with its truth, and the identities it
-    is shown under.
-
-    images: uint8 [N, 3, H, W]; regions: bool [N, H, W] by name (body, clothing, background, upper and
-    lower clothing); looks, attributes: similarities [N, N]; targets: labels int64 [N] by name, -1 where there is
-    none."""
-
-    images: np.ndarray
-    regions: dict[str, np.ndarray]
-    looks: np.ndarray
-    attributes: np.ndarray
-    targets: dict[str, np.ndarray]
+def definition_name(method: str, where: str) -> str:
+    """How a definition is called in tables and figures; Occlusion looks at no block."""
+    return method if method == "Occlusion" else f"{method.replace('PlusPlus', '++')}, {where}"
 
 
-def make_probe(domain: str = "MA", tier: str = "lite", seed: int = 0) -> Probe:
-    """The probe of an embedded domain; `seed` picks the picture of each identity. The targets: `own`
-    identity; the `look-alike`, most similar by looks; the `stranger`, least similar; and the most similar
-    identities that share the catalogue's `upper` or `lower` garment, and not the other one."""
-    train = load_domain(domain, tier).train
-    rng = np.random.default_rng(seed)
-    rows = np.array([rng.choice(np.flatnonzero(train.pids == pid)) for pid in np.unique(train.pids)])
-    truth = truth_of(domain, [train.names[row] for row in rows], tier)
-    people = [sample.appearance for sample in truth]
-    body = np.stack([sample.picture.body_mask for sample in truth])
-    clothing = np.stack([sample.picture.clothing_mask for sample in truth])
-    above = (np.arange(body.shape[1]) < WAIST)[:, None]
-    regions = {
-        "body": body,
-        "clothing": clothing,
-        "background": ~body,
-        "upper": clothing & above,
-        "lower": clothing & ~above,
-    }
-    looks = look_similarity(people)
-    others = ~np.eye(len(people), dtype=bool)
-    top = np.array([[same_garment(a.top, b.top) for b in people] for a in people])
-    bottom = np.array([[same_garment(a.bottom, b.bottom) for b in people] for a in people])
-    targets = {
-        "own": np.arange(len(people)),
-        "look-alike": _most_similar(looks, others),
-        "stranger": _most_similar(-looks, others),
-        "upper": _most_similar(looks, top & ~bottom),
-        "lower": _most_similar(looks, bottom & ~top),
-    }
-    return Probe(np.array(train.images[rows]), regions, looks, attribute_similarity(people), targets)
-
-
-def _most_similar(similarity: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    best = np.where(allowed, similarity, -np.inf).argmax(1)
-    return np.where(allowed.any(1), best, -1)
+def block_of(model: ReIDModel, where: str) -> int:
+    """The transformer block of a definition, as `cam.cam_maps` counts it."""
+    return -1 if where == "last" else len(model.visual.transformer.resblocks) // 2
 
 
 def measure_maps(model: ReIDModel, probe: Probe, method: str, where: str, target: str) -> dict[str, np.ndarray]:
-    """Measures of one kind of map on every picture of a probe, each [N]: `energy_ratio` on body, clothing
-    and background, and the pointing game on the body. For the targets `upper` and `lower`, which share one
-    garment with the picture, only `upper share`, the share of the upper half in the clothing's energy
-    ratios. NaN where a map is empty or a picture has no such target."""
+    """Measures of one kind of map on every picture of a probe, each [N]: those of `measure_regions`. For the targets
+    `upper` and `lower`, which share one garment with the picture, only `upper share`, the share of the upper half in
+    the clothing's energy ratios. NaN where a map is empty or a picture has no such target."""
     labels = probe.targets[target]
-    block = -1 if where == "last" else len(model.visual.transformer.resblocks) // 2
-    maps = cam_maps(model, probe.images, labels.clip(0), method, block)
+    maps = cam_maps(model, probe.images, labels.clip(0), method, block_of(model, where))
     maps[labels < 0] = 0
     if target in ("upper", "lower"):
-        upper, lower = (energy_ratio(maps, probe.regions[region]) for region in ("upper", "lower"))
+        upper, lower = (energy_ratio(maps, probe.regions[half]) for half in ("upper", "lower"))
         with np.errstate(invalid="ignore"):
             return {"upper share": upper / (upper + lower)}
-    return _measures(maps, probe)
+    return measure_regions(maps, probe.regions)
 
 
-def measure_blob(probe: Probe) -> dict[str, np.ndarray]:
-    """What `measure_maps` says of a map that sees neither picture nor model: the same Gaussian in the middle of every
-    picture, with a standard deviation of a sixth of each side, so that the border is three of them away. People stand
-    in the middle, so this, and not 1, is what a map has to beat to say something about its picture."""
-    rows, columns = (np.arange(n) - (n - 1) / 2 for n in probe.regions["body"].shape[1:])
-    blob = np.exp(-((6 * rows[:, None] / len(rows)) ** 2 + (6 * columns / len(columns)) ** 2) / 2)
-    return _measures(np.broadcast_to(blob, probe.regions["body"].shape), probe)
-
-
-def _measures(maps: np.ndarray, probe: Probe) -> dict[str, np.ndarray]:
-    on = {region: energy_ratio(maps, probe.regions[region]) for region in ("body", "clothing", "background")}
-    return on | {"pointing": pointing_game(maps, probe.regions["body"])}
+def measure_pairs(model: ReIDModel, probe: PairProbe, method: str, where: str, other: str) -> dict[str, np.ndarray]:
+    """Measures of the maps of every query of a pair probe with its `match` or its `stranger`, each [N], see
+    `measure_regions`."""
+    maps = pair_maps(model, probe.images, probe.others[other], method, block_of(model, where))
+    return measure_regions(maps, probe.regions)
 
 
 @torch.no_grad()
@@ -160,36 +116,55 @@ def experiments() -> list[Experiment]:
 
 
 def rows_of(experiment: Experiment, trained: bool = True) -> list[dict]:
-    """The measurements of one experiment's model, trained or as it starts: one row per definition, target and
-    measure, each a mean over the identities."""
+    """The measurements of one experiment's model, trained or as it starts: one row per domain, definition, target and
+    measure, each a mean over identities or pictures."""
     experiment = experiment.resolved()
-    probe = make_probe(experiment.sources[0], experiment.tier)
+    source, tier = experiment.sources[0], experiment.tier
+    probe = make_probe(source, tier)
     model = run(experiment, progress=False).reid() if trained else build(experiment, len(probe.images))[0].reid.eval()
     facts = {"model": experiment.conditioning if trained else "untrained", "seed": experiment.seed}
     facts |= {"lambda_": experiment.lambda_, "tau_c": experiment.tau_c}
-    rows = []
+    tau_c = Experiment(tier=tier, sources=experiment.sources).resolved().tau_c  # one temperature for all models
+    rows = [*_map_rows(model, probe, source), *_probability_rows(model, probe, source, tier, tau_c)]
+    for domain in UNSEEN:
+        rows += [*_pair_rows(model, make_pair_probe(domain, tier), domain), *_counterfactual_rows(model, domain, tier)]
+    return [facts | row for row in rows]
 
-    def add(method: str, where: str, target: str, measure: str, values) -> None:
-        value = float(np.nanmean(values))
-        rows.append(
-            facts | {"method": method, "layer": where, "target": target, "measure": measure, "value": round(value, 5)}
-        )
 
+def _row(domain: str, method: str, where: str, target: str, measure: str, values) -> dict:
+    value = round(float(np.nanmean(values)), 5)
+    return {"domain": domain, "method": method, "layer": where, "target": target, "measure": measure, "value": value}
+
+
+def _map_rows(model: ReIDModel, probe: Probe, domain: str) -> Iterator[dict]:
     for method, where in DEFINITIONS:
         measured = {target: measure_maps(model, probe, method, where, target) for target in probe.targets}
         for target in ("own", "look-alike", "stranger"):
             for measure, values in measured[target].items():
-                add(method, where, target, measure, values)
+                yield _row(domain, method, where, target, measure, values)
         shift = measured["upper"]["upper share"] - measured["lower"]["upper share"]
-        add(method, where, "sharers", "shift to the shared garment", shift)
-    tau_c = (
-        Experiment(tier=experiment.tier, sources=experiment.sources).resolved().tau_c
-    )  # one temperature for all models
-    p, entropy = mean_probabilities(*training_logits(model, experiment.sources[0], experiment.tier), tau_c)
-    add("probabilities", "", "others", "rank correlation with looks", rank_correlations(p, probe.looks))
-    add("probabilities", "", "others", "rank correlation with attributes", rank_correlations(p, probe.attributes))
-    add("probabilities", "", "own", "entropy", entropy)
-    return rows
+        yield _row(domain, method, where, "sharers", "shift to the shared garment", shift)
+
+
+def _pair_rows(model: ReIDModel, probe: PairProbe, domain: str) -> Iterator[dict]:
+    for method, where in DEFINITIONS:
+        for other in probe.others:
+            for measure, values in measure_pairs(model, probe, method, where, other).items():
+                yield _row(domain, method, where, other, measure, values)
+
+
+def _probability_rows(model: ReIDModel, probe: Probe, domain: str, tier: str, tau_c: float) -> Iterator[dict]:
+    p, entropy = mean_probabilities(*training_logits(model, domain, tier), tau_c)
+    for truth, similarity in (("looks", probe.looks), ("attributes", probe.attributes)):
+        correlations = rank_correlations(p, similarity)
+        yield _row(domain, "probabilities", "", "others", f"rank correlation with {truth}", correlations)
+    yield _row(domain, "probabilities", "", "own", "entropy", entropy)
+
+
+def _counterfactual_rows(model: ReIDModel, domain: str, tier: str) -> Iterator[dict]:
+    for found in measure_changes(model, domain, tier):
+        for measure in ("moved", "mAP, query again", "mAP, gallery again"):
+            yield _row(domain, "counterfactual", "", found["change"], measure, found[measure])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +182,7 @@ def _study(arguments: argparse.Namespace) -> None:
     jobs = [(e, True) for e in experiments()] + [(e, False) for e in experiments() if e.conditioning == "none"]
     known, path = provenance(), results_folder(arguments.in_place) / "cam.csv"
     facts = {"commit": known["commit"][:12] if known["commit"] else "", "torch": known["versions"]["torch"]}
-    facts["code_key"] = code_key((*RESULTS, "cam", "studies.cam", "world.truth"))
+    facts["code_key"] = code_key((*RESULTS, *MEASURING))
     with recording(path):
         table = in_processes("cam-study", jobs, arguments.workers).assign(**facts)
         with replacing(path) as temporary:

@@ -152,6 +152,24 @@ def paired_interval(values: Sequence[float], reference: Sequence[float], confide
     return {"mean": float(difference.mean()), "low": float(low), "high": float(high), "n": len(difference)}
 
 
+def smallest_effect(
+    values: Sequence[float], reference: Sequence[float], power: float = 0.8, confidence: float = 0.95
+) -> float:
+    """The smallest true mean difference that a paired t test of so many pairs, scattered as these are, would find with
+    probability `power`: what the study could have seen. In the unit of the values; 0 where the differences do not
+    scatter. Needs at least two pairs."""
+    import numpy as np
+    from scipy import optimize, stats
+
+    difference = np.asarray(values, float) - np.asarray(reference, float)
+    n = len(difference)
+    if n < 2:
+        raise ValueError(f"{n} pair has no scatter; at least 2 seeds are needed.")
+    limit = stats.t.ppf((1 + confidence) / 2, n - 1)
+    shift = optimize.brentq(lambda x: 1 - stats.nct.cdf(limit, n - 1, x) - power, 0, 100 * limit)
+    return float(shift * difference.std(ddof=1) / n**0.5)
+
+
 def compare(table, metric: str = "mAP"):
     """Paired differences of every DCAC variant of a comparison table to the baseline of the same source
     and seed, with 95 % intervals: a DataFrame with one row per source, lambda and target, and one per
