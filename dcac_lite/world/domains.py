@@ -39,9 +39,10 @@ class Nuisance:
     """How far pictures stray from a clean photograph.
 
     The first eight are SDs over the *cameras* of a domain (blur and veil: scale of a half-normal; noise: grey levels,
-    the same for all). The rest vary from *picture* to picture: SD of the light's colour and of its exposure, probability
-    of a shadow, of an occluder and of a passer-by, SD of the box's shift (share of its sides) and of its log-size, least resolution
-    (uniform up to 1), motion blur (scale of a half-normal, pixels), SD of the yaw about the camera's heading."""
+    the same for all). The rest vary from *picture* to picture: SD of the light's colour and of its exposure,
+    probability of a shadow, of an occluder and of a passer-by, SD of the box's shift (share of its sides) and of its
+    log-size, least resolution (uniform up to 1), motion blur (scale of a half-normal, pixels), SD of the yaw about
+    the camera's heading."""
 
     cast: float
     exposure: float
@@ -123,23 +124,9 @@ DOMAINS: dict[str, DomainSpec] = {
 WEB_SEED, WEB_SCENES = 10, 600
 #: The web is broader than any Re-ID domain: more places, stronger casts, every heading.
 WEB_NUISANCE = Nuisance(
-    0.08,
-    0.12,
-    0.08,
-    0.08,
-    0.03,
-    0.12,
-    0.15,
-    2.0,
-    shadow=0.15,
-    occluder=0.08,
-    passer_by=0.15,
-    shift=0.06,
-    scale=0.1,
-    resolution=0.8,
-    motion=0.2,
-    turn=1.0,
-)
+    0.08, 0.12, 0.08, 0.08, 0.03, 0.12, 0.15, 2.0,
+    shadow=0.15, occluder=0.08, passer_by=0.15, shift=0.06, scale=0.1, resolution=0.8, motion=0.2, turn=1.0,
+)  # fmt: skip
 #: People of the web come in groups of as many that are dressed alike, so that small things are worth a look.
 WEB_GROUP = 3
 
