@@ -129,6 +129,8 @@ WEB_NUISANCE = Nuisance(
 )  # fmt: skip
 #: People of the web come in groups of as many that are dressed alike, so that small things are worth a look.
 WEB_GROUP = 3
+#: People of a Re-ID domain who start from one outfit.
+FAMILY = 3
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def _appearance(rng: np.random.Generator, top: Garment, bottom: Garment) -> Appe
 def identities(spec: DomainSpec) -> tuple[Appearance, ...]:
     """The people of a domain, in order: training ids, test ids, then distractors and passers-by.
 
-    People come in families of three that start from one outfit of the domain's garment catalogue;
+    People come in families of `FAMILY` that start from one outfit of the domain's garment catalogue;
     each member keeps the upper garment with probability 0.5 and the lower one with 0.3, so that
     look-alikes exist (Fig. 1e, Fig. 3). Everything else is drawn for each person."""
     rng = np.random.default_rng([spec.seed, 1])
@@ -234,9 +236,9 @@ def identities(spec: DomainSpec) -> tuple[Appearance, ...]:
 
     people: list[Appearance] = []
     total = spec.train_ids + spec.test_ids + spec.distractors + spec.junk
-    for _ in range(-(-total // 3)):
+    for _ in range(-(-total // FAMILY)):
         shared_top, shared_bottom = pick(tops), pick(bottoms)
-        for _ in range(3):
+        for _ in range(FAMILY):
             top = shared_top if rng.random() < 0.5 else pick(tops)
             bottom = shared_bottom if rng.random() < 0.3 else pick(bottoms)
             people.append(_appearance(rng, top, bottom))
