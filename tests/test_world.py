@@ -77,8 +77,12 @@ def test_the_body_is_where_the_mask_says():
 
 
 def test_what_is_on_the_chest_is_not_on_the_back():
-    person = replace(web_sample(1).appearance, chest=Piece("red", (196, 36, 40), "square"), back=Piece("blue", (42, 82, 196), "bar"),
-                     bag=Piece("green", (44, 134, 62), "shoulder bag"), bag_side=1, scarf=None)  # fmt: skip
+    pieces = {
+        "chest": Piece("red", (196, 36, 40), "square"),
+        "back": Piece("blue", (42, 82, 196), "bar"),
+        "bag": Piece("green", (44, 134, 62), "shoulder bag"),
+    }
+    person = replace(web_sample(1).appearance, **pieces, bag_side=1, scarf=None)
     count = lambda label, yaw: int((draw_labels(person, Pose(yaw)) == label).sum())  # noqa: E731
     assert count(CHEST, 0.0) > 50 and count(CHEST, np.pi) == 0
     assert count(BACK, np.pi) > 50 and count(BACK, 0.0) == 0
