@@ -7,7 +7,7 @@ TIER ?= lite
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup reproduce test lint lab weights studies notebooks clean
+.PHONY: setup reproduce test lint lab weights studies notebooks cards clean
 
 setup:
 	@$(PYTHON) setup_environment.py
@@ -24,7 +24,7 @@ lint: setup
 lab: setup
 	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-# maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks
+# maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks, measure for the cards
 weights: setup
 	@python -m dcac_lite weights make runs/weights
 
@@ -34,6 +34,10 @@ studies: setup
 
 notebooks: setup
 	@python -m dcac_lite reproduce --in-place
+
+cards: setup
+	@python -m dcac_lite world report --out figures/results/world-report.csv
+	@python -m dcac_lite cards --measure
 
 clean:
 	rm -rf .venv data runs

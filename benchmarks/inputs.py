@@ -15,7 +15,7 @@ from dcac_lite.pretrained.stable_diffusion import StableDiffusion
 from dcac_lite.tiers import TIERS
 
 #: Queries, gallery images, feature width, identities. full: MSMT17's (Table 1) and CLIP ViT-B/16's.
-RANKING = {"lite": (337, 1591, 96, 75), "full": (11659, 82161, 512, 3060)}
+RANKING = {"lite": (337, 1591, 128, 75), "full": (11659, 82161, 512, 3060)}
 IMAGES_EACH = 4  # of an identity
 
 

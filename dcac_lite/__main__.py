@@ -22,6 +22,7 @@ DOORS = {  # name: module, help
     "cam-study": (".studies.cam", "measure maps, probabilities and features of five seeds; writes a table"),
     "export": (".release.export", "the trained encoder alone, as a folder and as ONNX"),
     "convert": (".release.convert", "a released checkpoint of the authors as a run of this package"),
+    "cards": (".cards.command", "write what of the data cards follows from code, or is measured"),
     "weights": (".lite_weights.command", "how the lite weights are made, and how good they are"),
     "architecture": (".tools.architecture", "draw ARCHITECTURE.md's picture from the imports"),
     "world": (".world.command", "the embedded world and how hard it is"),

@@ -85,7 +85,8 @@ LITE = Tier(
     name="lite", image_size=(64, 32), diffusion_size=32,
     clip=str(LITE_WEIGHTS / "clip"), stable_diffusion=str(LITE_WEIGHTS / "stable-diffusion"), share=1.0,
     epochs=6, iterations=50, warmup=2, milestones=(5, 6), lr=5e-4, weight_decay=1e-4,
-    identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="no", schemes=_LITE_SCHEMES,
+    identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="no",
+    schemes=_LITE_SCHEMES,
 )  # fmt: skip
 
 SMOKE = Tier(**{**LITE.__dict__, "name": "smoke", "share": 0.1, "epochs": 2, "iterations": 4, "milestones": (2,)})

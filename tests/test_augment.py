@@ -9,8 +9,9 @@ from torch import Tensor
 from torchvision.transforms import RandomErasing
 
 from dcac_lite import Experiment
-from dcac_lite.augment import augment, random_erasing
+from dcac_lite.augment import augment, normalise, random_erasing, random_jitter
 from dcac_lite.data.domains import TrainingSet
+from dcac_lite.tiers import FULL, LITE
 from dcac_lite.trainer import step_inputs
 
 GREY = (0.5 + 1) * 127.5  # what erasing leaves, as a pixel; no whole number, so never a place
@@ -84,6 +85,55 @@ def test_crops_are_uniform_over_all_places_in_both_directions(moved):
 def test_without_padding_nothing_moves():
     seen = read(augment(index_images(50, 32, 24), 0, 0.0, 0.0, torch.Generator().manual_seed(0)))
     assert not seen.down.any() and not seen.right.any()
+
+
+# ---------------------------------------------------------------- jitter
+
+
+def jittered(image: torch.Tensor, strength: float = 1.0, seed: int = 0, count: int = 300) -> torch.Tensor:
+    """Raw values of `count` jittered copies of one raw image [3, H, W], float [count, 3, H, W]."""
+    x = normalise(image.expand(count, -1, -1, -1))
+    return (random_jitter(x, strength, torch.Generator().manual_seed(seed)) + 1) * 127.5
+
+
+def test_jitter_moves_by_a_tenth_and_scales_by_15_percent_at_most():
+    image = torch.zeros(3, 200, 100)
+    image[:, 80:120, 30:70] = 160  # a square of 40 pixels in the middle
+    lit = jittered(image)[:, 0] > 50
+    for axis, side in ((1, 200), (2, 100)):
+        line = lit.any(3 - axis).float()  # [300, side]
+        extent = line.sum(1)
+        centre = (line * torch.arange(side)).sum(1) / extent - (side - 1) / 2
+        assert 0.85 * 40 - 1 <= extent.min() < 35.5 and 44.5 < extent.max() <= 1.15 * 40 + 1
+        assert 0.08 * side < centre.abs().max() <= 0.1 * side * 1.15 + 1  # what lies off the centre is scaled, too
+    height, width = lit.any(2).sum(1), lit.any(1).sum(1)
+    assert (height - width).abs().max() <= 1  # a person stays as slim as they are
+
+
+def test_jitter_gives_each_channel_a_gain_of_25_percent_at_most():
+    values = jittered(torch.full((3, 16, 8), 100.0))
+    gains = values.mean((2, 3)) / 100  # [300, 3]
+    assert values.std((2, 3)).max() < 1e-3
+    assert 0.75 <= gains.min() < 0.77 and 1.23 < gains.max() <= 1.25
+    assert abs(torch.corrcoef(gains.t())[0, 1]) < 0.25  # each channel by itself
+    assert jittered(torch.full((3, 16, 8), 250.0)).max() <= 255
+
+
+def test_jitter_repeats_the_border_and_never_shows_black():
+    assert jittered(torch.full((3, 16, 8), 200.0)).min() >= 200 * 0.75 - 0.1
+
+
+def test_jitter_of_strength_0_leaves_the_image_and_each_seed_is_another():
+    image = index_images(1, 32, 24)[0].float()
+    still, one, again, other = (jittered(image, s, k, 4) for s, k in ((0.0, 0), (1.0, 0), (1.0, 0), (1.0, 1)))
+    assert still.allclose(image.expand_as(still), atol=1e-2)
+    assert torch.equal(one, again) and not torch.equal(one, other) and not torch.equal(one[0], one[1])
+    drawn = augment(index_images(4, 32, 24), 0, 0.0, 1.0, torch.Generator().manual_seed(0))
+    assert not torch.equal(drawn, augment(index_images(4, 32, 24), 0, 0.0, 0.0, torch.Generator().manual_seed(0)))
+
+
+def test_the_lite_tier_jitters_and_the_full_tier_does_not():
+    assert (LITE.jitter, LITE.padding, FULL.jitter, FULL.padding) == (1.0, 0, 0.0, 10)
 
 
 @pytest.fixture(scope="module")

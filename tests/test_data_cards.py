@@ -1,17 +1,21 @@
 """The data cards: valid cards of the hub, complete, and every number that can be checked agrees with the code."""
 
 import re
+from dataclasses import fields
 
+import pandas as pd
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
+from dcac_lite.cards import domains as domain_card
+from dcac_lite.cards.command import CARDS, generated
+from dcac_lite.cards.markdown import fill
 from dcac_lite.data.registry import DATASETS
-from dcac_lite.lite_weights.make import LITE_RECIPE
-from dcac_lite.lite_weights.report import weight_files
-from dcac_lite.paths import CLONE, LITE_WEIGHTS
-from dcac_lite.world.domains import _WEB, DISTRACTOR, DOMAINS, JUNK, plan
+from dcac_lite.paths import LITE_WEIGHTS
+from dcac_lite.world.domains import DISTRACTOR, DOMAINS, JUNK, Nuisance, plan
+from dcac_lite.world.report import write
+from dcac_lite.world.verdicts import ANY
 
-CARDS = CLONE / "data_cards"
 #: Card of each data set of the paper -> its name in the code.
 PAPER = {"market1501": "MA", "dukemtmc-reid": "D", "msmt17": "MS", "cuhk03-np": "C3"}
 CLOTHES = ("prcc", "ltcc", "ccvid", "vc-clothes", "last")
@@ -213,48 +217,55 @@ def test_domain_card_counts_what_the_plan_draws():
         assert drawn == {column: number(cell) for column, cell in row.items() if column != "domain"}
 
 
-def test_domain_card_has_the_nuisances_and_catalogues_of_the_code():
-    catalogue, nuisance = (
-        next(t for t in tables(text("lite-domains")) if column in t[0]) for column in ("lower garments", "cast")
-    )
-    for row in catalogue:
-        spec = DOMAINS[row["domain"]]
-        assert [spec.tops, spec.bottoms] == [number(cell) for cell in list(row.values())[1:]]
-    for row in nuisance:
-        n = _WEB if row["domain"] == "web" else DOMAINS[row["domain"]].nuisance
-        assert [float(cell) for cell in list(row.values())[1:]] == [
-            n.cast,
-            n.exposure,
-            n.gamma,
-            n.contrast,
-            n.veil,
-            n.light,
-            n.blur,
-            n.noise,
-            n.resolution,
-        ]
+@pytest.fixture(scope="module")
+def blocks():
+    return generated()
 
 
-def test_domain_card_has_the_places_of_the_code():
-    table = next(t for t in tables(text("lite-domains")) if "role" in t[0])
-    for row in table[1:]:  # the first is the web
-        spec = DOMAINS[row["domain"]]
-        assert (row["scenes"], number(row["cameras"])) == (", ".join(spec.scenes), spec.cameras)
-        assert row["role"].startswith(spec.role)
+@pytest.mark.parametrize("name", ["lite-domains", "lite-weights"])
+def test_generated_blocks_are_those_of_the_code(blocks, name):
+    assert fill(text(name), blocks[name]) == text(name), "out of date: python -m dcac_lite cards"
+
+
+def test_a_block_that_is_not_there_is_one_sentence():
+    card = "a\n<!-- begin x -->\n{}<!-- end x -->\nb"
+    assert fill(card.format("old\n"), {"x": "right"}) == card.format("\nright\n\n")
+    with pytest.raises(ValueError, match="The card has no block 'y'"):
+        fill(text("lite-domains"), {"y": ""})
+
+
+def test_references_that_were_measured_stand_in_the_card_with_the_verdicts(tmp_path, monkeypatch):
+    rows = [
+        {"reference": name, "kind": kind, "source": source, "target": target, "mAP": mAP, "R1": mAP + 10}
+        for source, name, kind, values in (
+            (ANY, "zero-shot CLIP", "zero-shot", (4.0, 5.0)),
+            ("MA", "raw pixels", "pixels", (10.0, 4.0)),
+            ("MA", "fine-tuned encoder", "fine-tuned", (70.25, 30.0)),
+        )
+        for target, mAP in zip(("MA", "D"), values)
+    ]
+    monkeypatch.setattr(domain_card, "figures_root", lambda: tmp_path)
+    assert "references" not in domain_card.blocks()
+    write(pd.DataFrame(rows), tmp_path / "results" / "world-report.csv")
+    block = domain_card.blocks()["references"]
+    (table,) = tables(block)
+    assert [list(row.values()) for row in table] == [
+        ["zero-shot CLIP", "4.0 / 14.0", "5.0 / 15.0"],
+        ["raw pixels", "10.0 / 20.0", "4.0 / 14.0"],
+        ["fine-tuned encoder", "70.2 / 80.2", "30.0 / 40.0"],
+    ]
+    assert list(table[0]) == ["trained on MA: mAP / R1", "MA", "D"]
+    assert "* MA: holds: fine-tuned encoder on source domains" in block and "* MA: not measured: oracle" in block
+    assert block in fill(text("lite-domains"), {"references": block})
+
+
+def test_every_field_of_a_nuisance_is_in_one_of_two_tables():
+    of_cameras = domain_card.OF_CAMERAS
+    assert [f.name for f in fields(Nuisance)][: len(of_cameras)] == [*of_cameras]
+    both = [table[0] for table in tables(text("lite-domains")) if {"haze", "turn [rad]"} & set(table[0])]
+    assert len(both) == 2 and sum(map(len, both)) == 2 + len(fields(Nuisance))
 
 
 def test_weight_card_lists_the_shipped_files():
-    table = next(t for t in tables(text("lite-weights")) if "SHA-256" in t[0])
-    listed = {
-        row["file"].strip("`"): {"bytes": number(row["bytes"]), "sha256": row["SHA-256"].strip("`")} for row in table
-    }
-    files = weight_files(LITE_WEIGHTS)
-    assert listed == files
-    together = sum(facts["bytes"] for facts in files.values()) / 1e6
-    recipe = next(t for t in tables(text("lite-weights")) if "steps x batch" in t[0])
-    for row in recipe:
-        steps, batch = (getattr(LITE_RECIPE, f"{row['stage']}_{what}") for what in ("steps", "batch"))
-        assert row["steps x batch"] == f"{steps:,} x {batch}"
-    assert f"Pictures 0 to {LITE_RECIPE.images - 1:,} of" in text("lite-weights")
-    assert f"from {LITE_RECIPE.images:,} on are held out" in text("lite-weights")
-    assert f"Together {together:.1f} MB" in text("lite-weights")
+    listed = {row["file"].strip("`") for t in tables(text("lite-weights")) if "SHA-256" in t[0] for row in t}
+    assert listed == {str(f.relative_to(LITE_WEIGHTS)) for f in LITE_WEIGHTS.rglob("*.safetensors")}

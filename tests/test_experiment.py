@@ -58,7 +58,7 @@ def test_a_schedule_can_be_set():
 
 OWN = {
     "identities": 6, "instances": 3, "iterations": 3, "epochs": 2, "warmup": 0, "milestones": (2,), "weight_decay": 0.5,
-    "padding": 0, "erasing": 1.0, "gamma": 0.9, "lr": 1e-4, "tau": 0.3,
+    "padding": 3, "erasing": 1.0, "jitter": 0.5, "gamma": 0.9, "lr": 1e-4, "tau": 0.3,
 }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_what_is_set_is_what_a_run_does(smoke_data, tmp_path, monkeypatch):
     training.train(e, smoke_data, tmp_path, progress=False)
     assert len(seen) == 2 * 3 and {len(batch) for _, batch in seen} == {18}
     assert all((torch.bincount(batch.labels) > 0).sum() == 6 for _, batch in seen)
-    x = seen[0][1].images  # without padding an image is only flipped, and each has its erased part
+    x = seen[0][1].images  # each has its erased part
     assert ((x == 0.5).flatten(1).float().mean(1) > 0.01).all()
     memory = seen[0][0].dcac.memory
     assert (memory.tau, memory.gamma) == (0.3, 0.9)

@@ -85,8 +85,8 @@ def test_memory_can_change_before_backward():
 
 def test_neck_moves_its_statistics_as_two_updates_would():
     reid = ReIDModel(load_clip_visual(LITE.clip, LITE.image_size), 10)
-    twice = torch.nn.BatchNorm1d(96)
-    f = torch.randn(32, 96) * 3 + 1
+    twice = torch.nn.BatchNorm1d(reid.neck.num_features)
+    f = torch.randn(32, reid.neck.num_features) * 3 + 1
     reid.neck(f), twice(f), twice(f)
     assert torch.allclose(reid.neck.running_mean, twice.running_mean, atol=1e-6)
     assert torch.allclose(reid.neck.running_var, twice.running_var, atol=1e-5)
@@ -289,9 +289,10 @@ def test_total_loss_is_equation_13(unet):
     scheduler = load_stable_diffusion(LITE.stable_diffusion, 32).scheduler
     torch.manual_seed(0)
     reid = ReIDModel(load_clip_visual(LITE.clip, LITE.image_size), 6)
-    memory = PrototypeMemory(6, 96, 0.1)
-    memory.reset(torch.randn(6, 96), torch.arange(6))
-    condition = make_condition("correlation-aware", 6, 96, 64, 1.0)
+    width = reid.visual.output_dim
+    memory = PrototypeMemory(6, width, 0.1)
+    memory.reset(torch.randn(6, width), torch.arange(6))
+    condition = make_condition("correlation-aware", 6, width, 64, 1.0)
     dcac = DCAC(reid, memory, condition, adapt(unet, "lora"), scheduler, lambda_=7.0)
     x, noise = torch.randn(6, 3, 64, 32), torch.randn(6, 4, 8, 8)
     losses, z = dcac(x, torch.arange(6), torch.randn(6, 4, 8, 8), noise, torch.arange(6) * 100)

@@ -177,9 +177,12 @@ NOT_COUNTED = {
     "progress": "shows how far a loop is",
     "checkpoints": "keeps what was computed",
     "pretrained.files": "loads what is stored, or nothing",
+    "world.appearance": "the data's fingerprint is in the key",
+    "world.captioning": "the data's fingerprint is in the key",
+    "world.domains": "the data's fingerprint is in the key",
+    "world.figure": "the data's fingerprint is in the key",
     "world.renderer": "the data's fingerprint is in the key",
     "world.scenes": "the data's fingerprint is in the key",
-    "world.domains": "the data's fingerprint is in the key",
 }
 
 

@@ -32,7 +32,7 @@ def is_standard_normal(values):
 
 def test_the_full_tier_has_the_constants_of_section_5_2_and_of_the_official_code():
     expected = {
-        "padding": 10, "erasing": 0.5, "weight_decay": 1e-4, "identities": 16, "instances": 4, "batch": 64,
+        "padding": 10, "erasing": 0.5, "jitter": 0, "weight_decay": 1e-4, "identities": 16, "instances": 4, "batch": 64,
         "iterations": None,
         "warmup": 10, "milestones": (30, 50), "gamma": 0.2, "image_size": (256, 128), "diffusion_size": 128,
         "ema": False,

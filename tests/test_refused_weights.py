@@ -100,10 +100,10 @@ def test_broken_tensors_are_refused_by_name(tmp_path, model, what):
         lambda text: text[: len(text) // 2],
         lambda text: "[]",
         lambda text: "",
-        lambda text: text.replace("96", '"wide"'),
+        lambda text: text.replace("128", '"wide"'),
         lambda text: text.replace("vision_cfg", "vision"),
         lambda text: text.replace("quick_gelu", "quicker_gelu"),
-        lambda text: text.replace("48", "0"),
+        lambda text: text.replace('"head_width": 32', '"head_width": 0'),
     ],
 )
 def test_a_broken_clip_config_is_refused(tmp_path, change):

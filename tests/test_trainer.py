@@ -20,7 +20,8 @@ from dcac_lite.sampling import pk_batches
 from dcac_lite.tiers import SMOKE
 from dcac_lite.trainer import Trainer, step_inputs
 
-EXPERIMENT = Experiment(tier="smoke", sources="MA", seed=3).resolved()
+#: Pad and crop instead of jitter: what was cropped can be read back from the pixels.
+EXPERIMENT = Experiment(tier="smoke", sources="MA", seed=3, padding=2, jitter=0.0).resolved()
 BASELINE = replace(EXPERIMENT, conditioning="none")
 RATES = (0.55, 0.1)  # of the smoke tier's two epochs: one of two steps up the ramp, then the milestone
 
@@ -158,8 +159,8 @@ def test_an_epoch_starts_with_the_centroids_of_the_images_as_they_are():
     own = made(replace(BASELINE, sources=("MA", "C3")), data)
     reid = own.dcac.reid
     generator = torch.Generator().manual_seed(0)
-    reid.neck.running_mean.copy_(0.3 * torch.randn(96, generator=generator))
-    reid.neck.running_var.copy_(0.5 + torch.rand(96, generator=generator))
+    reid.neck.running_mean.copy_(0.3 * torch.randn(reid.neck.num_features, generator=generator))
+    reid.neck.running_var.copy_(0.5 + torch.rand(reid.neck.num_features, generator=generator))
     own.start_epoch(1)
     people = [(d.name, pid) for d in (first, second) for pid in d.train.pids]
     known = sorted(set(people), key=lambda p: (p[0] != first.name, p[1]))
@@ -242,7 +243,7 @@ def test_noise_is_normal_and_new_for_every_image_element_and_step(many_draws):
 def test_latents_are_scaled_by_the_vae_s_own_factor(steps, tmp_path):
     own = steps.trainer.scaling
     lite = training.build(EXPERIMENT, 2)[1].vae.config.scaling_factor
-    assert own == lite and 0.5 < own < 0.6  # of the lite VAE, unlike Stable Diffusion's
+    assert own == lite and abs(own - 0.18215) > 0.1  # of the lite VAE, unlike Stable Diffusion's
     assert SD15_VAE["scaling_factor"] == 0.18215
     _, unet, vae = small_parts()
     state = {f"model.diffusion_model.{unet_to_ldm(n)}": t for n, t in unet.state_dict().items()}

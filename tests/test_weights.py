@@ -1,15 +1,21 @@
 """The shipped weights do what their card says, and load as real ones would."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
+import open_clip
 import pytest
 import torch
 
-from dcac_lite.lite_weights.make import CONTEXT_LENGTH, SMOKE_RECIPE, pretrain, web_images
-from dcac_lite.lite_weights.report import report, weight_files
-from dcac_lite.paths import CLONE, LITE_WEIGHTS
+from dcac_lite.lite_weights.clip import CONTEXT_LENGTH, two_view_loss
+from dcac_lite.lite_weights.fitting import fit
+from dcac_lite.lite_weights.make import LITE_RECIPE, SMOKE_RECIPE, STAGES, pretrain, web_images
+from dcac_lite.lite_weights.report import photograph_retrieval, report, torso_mask, weight_files
+from dcac_lite.lite_weights.views import random_view
+from dcac_lite.paths import LITE_WEIGHTS
 from dcac_lite.pretrained.captions import load_text_encoder
 from dcac_lite.tiers import LITE
-from dcac_lite.world.domains import DOMAINS
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +27,7 @@ def test_reconstructions_reach_24_decibels(numbers):
     assert numbers["psnr"] > 24
 
 
-def test_the_right_caption_helps_the_denoiser(numbers):
+def test_a_full_caption_helps_the_denoiser(numbers):
     assert numbers["shuffled_minus_right"]["low"] > 0 and numbers["empty_minus_right"]["low"] > 0
 
 
@@ -30,41 +36,43 @@ def test_captions_are_found_far_above_chance(numbers):
     assert retrieval["R1"] > 20 * retrieval["chance_R1"]
 
 
+def test_clip_knows_something_of_identity_and_leaves_something_to_learn(numbers):
+    photographs = numbers["photographs"]
+    assert 5 * photographs["chance_R1"] < photographs["R1"] < 80
+
+
 def test_samples_wear_the_colour_of_their_caption(numbers):
     colour = numbers["colour_of_samples"]
     assert colour["low"] > 3 * colour["chance"]
 
 
-def test_weights_are_small_and_the_card_names_them():
-    files = weight_files(LITE_WEIGHTS)
-    assert sum(f["bytes"] for f in files.values()) < 20e6
-    card = (CLONE / "data_cards" / "lite-weights.md").read_text()
-    for name, facts in files.items():
-        assert name in card and facts["sha256"] in card
+def test_weights_are_small():
+    assert sum(f["bytes"] for f in weight_files(LITE_WEIGHTS).values()) < 20e6
 
 
-def test_domain_card_has_the_counts_of_the_code():
-    card = (CLONE / "data_cards" / "lite-domains.md").read_text()
-    for spec in DOMAINS.values():
-        for number in (spec.train, spec.query, spec.gallery):
-            assert f"{number:,}" in card or str(number) in card, f"{spec.name}: {number}"
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_shipped_weights_are_those_of_the_recipe(stage):
+    assert json.loads((LITE_WEIGHTS / f"history-{stage}.json").read_text())["recipe"] == asdict(LITE_RECIPE)
 
 
-def test_text_encoder_of_the_pipeline_is_clip_s_own():
-    import open_clip
-
+def test_stable_diffusion_reads_captions_with_an_encoder_of_its_own():
     captions = ["a person in a red jacket , street", ""]
     clip = open_clip.create_model(f"local-dir:{LITE.clip}").eval()
     tokens = open_clip.get_tokenizer(f"local-dir:{LITE.clip}")(captions)
     with torch.no_grad():
         x = clip.token_embedding(tokens) + clip.positional_embedding
         x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
-    assert torch.allclose(x, load_text_encoder(LITE.stable_diffusion)(captions), atol=1e-5)
+    own = load_text_encoder(LITE.stable_diffusion)(captions)
+    assert own.shape == x.shape and not torch.allclose(x, own, atol=1e-2)
 
 
-def test_every_caption_fits_the_tokenizer():
-    longest = max(len(c.split()) for c in web_images(0, 300)[1])
+@pytest.mark.parametrize("writer", ["short", "full"])
+def test_every_caption_fits_the_context(writer):
+    longest = max(len(c.split()) for c in web_images(0, 300, writer=writer)[1])
     assert longest + 2 <= CONTEXT_LENGTH
+
+
+# ---------------------------------------------------------------- how they are made
 
 
 def test_the_recipe_runs_and_a_finished_stage_is_kept(tmp_path):
@@ -73,3 +81,48 @@ def test_the_recipe_runs_and_a_finished_stage_is_kept(tmp_path):
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
     assert pretrain(tmp_path, SMOKE_RECIPE) == history
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")} and len(before) == 4
+    assert not list(tmp_path.rglob("partial*"))
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_weights(tmp_path):
+    def fitted(name: str, killed_at: int | None = None) -> tuple[torch.Tensor, list]:
+        torch.manual_seed(0)  # a new process builds its model again, and then finds the state
+        layer = torch.nn.Linear(4, 3)
+
+        def loss_of_step(generator: torch.Generator, step: int) -> torch.Tensor:
+            if step == killed_at:
+                raise KeyboardInterrupt
+            return (layer(torch.randn(8, 4, generator=generator)) - 1).square().mean()
+
+        history = fit(layer, 200, 1e-2, loss_of_step, "line", tmp_path / f"{name}.pt")
+        return layer.weight.detach(), [(entry["step"], entry["loss"]) for entry in history]
+
+    whole, its_history = fitted("whole")
+    with pytest.raises(KeyboardInterrupt):
+        fitted("killed", killed_at=131)  # between two savings
+    again, history = fitted("killed")
+    assert torch.equal(again, whole) and history == its_history and len(history) == 100
+
+
+def test_views_of_a_picture_find_each_other():
+    e = torch.eye(4)
+    assert two_view_loss(torch.cat([e, e])) < 0.01 < two_view_loss(torch.cat([e, e.roll(1, 0)]))
+    x = torch.zeros(3, 3, 64, 32)
+    one, other = (random_view(x, torch.Generator().manual_seed(k)) for k in (0, 1))
+    assert one.shape == x.shape and not torch.equal(one, other) and one.abs().max() <= 1
+
+
+def test_a_second_photograph_is_ranked_among_all():
+    class Colour(torch.nn.Module):
+        def encode_image(self, x, normalize):
+            return torch.nn.functional.normalize(x.mean((2, 3)) + 1, dim=1)
+
+    images = torch.zeros(3, 3, 8, 4, dtype=torch.uint8)
+    images[range(3), range(3)] = 200  # red, green, blue
+    assert photograph_retrieval(Colour(), images, images)["R1"] == 100
+    assert photograph_retrieval(Colour(), images, images.roll(1, 0))["R1"] == 0
+
+
+def test_the_torso_is_in_the_middle_above_the_waist():
+    rows, columns = np.nonzero(torso_mask())
+    assert len(rows) > 30 and 7 <= rows.min() and rows.max() <= 17 and 8 <= columns.min() and columns.max() <= 23

@@ -254,3 +254,10 @@ def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, fra
             spine.set(visible=frames is not None, color=frames[k] if frames is not None else "none", linewidth=3)
             spine.set(linestyle=(0, (3, 2)) if k in dashed else "-", capstyle="butt" if k in dashed else "projecting")
     return figure
+
+
+def name_rows(figure, names) -> None:
+    """Write the names of the rows of `show_images` beside them, one name for each row of pictures."""
+    columns = len(figure.axes) // len(names)
+    for axis, name in zip(figure.axes[::columns], names):
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)

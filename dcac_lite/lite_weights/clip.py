@@ -59,8 +59,8 @@ def clip_config(vocabulary: int) -> dict:
 
 
 def two_view_loss(z: Tensor, tau: float = TAU) -> Tensor:
-    """NT-Xent of SimCLR: z [2B, d], of unit length, holds the first views of B pictures, then the second ones; each row shall
-    find its partner among all others."""
+    """NT-Xent of SimCLR: z [2B, d], of unit length, holds the first views of B pictures, then the second ones; each
+    row shall find its partner among all others."""
     similarity = (z @ z.t() / tau).fill_diagonal_(float("-inf"))
     half = len(z) // 2
     return F.cross_entropy(similarity, torch.arange(len(z)).roll(half))
@@ -73,8 +73,10 @@ def projection_head(width: int) -> nn.Module:
 
 
 def train_clip(folder: Path, recipe, images: Tensor, second: Tensor, captions: list[str]) -> list[dict]:
-    """Contrastive pre-training; writes an open_clip folder (config, safetensors, tokenizer). images: uint8 [N, 3, H, W],
-    captioned; second: uint8 [M, 3, H, W], another photograph of each of the first M <= N people."""
+    """Contrastive pre-training; writes an open_clip folder (config, safetensors, tokenizer).
+
+    images: uint8 [N, 3, H, W], captioned; second: uint8 [M, 3, H, W], another photograph of each of the first
+    M <= N people. Returns the history of `fitting.fit`."""
     import open_clip
     from safetensors.torch import save_file
 

@@ -29,9 +29,9 @@ def fit(
     partial: Path,
     weight_decay: float = 0.01,
 ) -> list[dict]:
-    """AdamW with a peak learning rate of `lr` after `warm_up` steps; `loss_of_step` gets a generator seeded by the step. Returns the loss,
-    averaged over every hundredth of the way, and the seconds since the start. The state is saved to the file `partial` at
-    each of these points, and a call that finds it there goes on from it."""
+    """AdamW with a peak learning rate of `lr` after `warm_up` steps; `loss_of_step` gets a generator seeded by the
+    step. Returns the loss, averaged over every hundredth of the way, and the seconds since the start. The state is
+    saved to the file `partial` at each of these points, and a call that finds it there goes on from it."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.98), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, warm_up))

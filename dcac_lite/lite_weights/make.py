@@ -61,8 +61,8 @@ SMOKE_RECIPE = Recipe(
 def web_images(
     start: int, count: int, progress: Callable = iter, photo: int = 0, writer: str = "short"
 ) -> tuple[Tensor, list[str]]:
-    """Photograph number `photo` of the web's people `start` ... `start + count - 1`, uint8 [N, 3, 64, 32], and captions by
-    one of `world.captioning.WRITERS`."""
+    """Photograph number `photo` of the web's people `start` ... `start + count - 1`, uint8 [N, 3, 64, 32], and captions
+    by one of `world.captioning.WRITERS`."""
     images = np.empty((count, 3, HEIGHT, WIDTH), np.uint8)
     captions = []
     for k in progress(range(count)):
@@ -75,8 +75,9 @@ def web_images(
 def pretrain(out: Path, recipe: Recipe = LITE_RECIPE, stages: tuple[str, ...] = STAGES) -> list[dict]:
     """Run the recipe into `out`/clip and `out`/stable-diffusion; returns the loss history.
 
-    A stage whose `history-STAGE.json` exists is finished and is not repeated; it is written last, by
-    renaming, so an interrupted stage starts again. `clip` and `vae` may run side by side, each in a process of its own."""
+    A stage whose `history-STAGE.json` exists is finished and is not repeated; it is written last, by renaming. An
+    interrupted stage goes on from where its state was last saved (`fitting.fit`). `clip` and `vae` may run side by
+    side, each in a process of its own."""
     drawing = over("drawing the web domain")
     clip_folder, sd_folder = out / "clip", out / "stable-diffusion"
     history: list[dict] = []

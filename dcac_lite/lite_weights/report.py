@@ -189,9 +189,3 @@ def report(
         "colour_of_samples": colour_follows_caption(sample_pictures(folder, asked), words),
         "colour_of_photographs": colour_follows_caption(((x + 1) * 127.5).round().to(torch.uint8), true_words),
     }
-
-
-if __name__ == "__main__":
-    import json
-
-    print(json.dumps(report(), indent=1))

@@ -31,7 +31,8 @@ def train_vae(folder: Path, recipe, images: Tensor) -> list[dict]:
     torch.manual_seed(recipe.seed + 1)
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(32, 64, 64), layers_per_block=1, latent_channels=4, norm_num_groups=8, sample_size=IMAGE_SIZE,
+        block_out_channels=(32, 64, 64), layers_per_block=1, latent_channels=4, norm_num_groups=8,
+        sample_size=IMAGE_SIZE,
     )  # fmt: skip
 
     def loss_of_step(generator: torch.Generator, step: int) -> Tensor:
@@ -69,8 +70,8 @@ def make_text_encoder():
 
 
 def train_unet(folder: Path, recipe, images: Tensor, captions: list[str]) -> list[dict]:
-    """UNet2DConditionModel on 8 x 8 latents with cross-attention on the caption's tokens, and the text encoder that reads
-    them, trained together as the first latent diffusion models were; one caption in ten is left empty so that
+    """UNet2DConditionModel on 8 x 8 latents with cross-attention on the caption's tokens, and the text encoder that
+    reads them, trained together as the first latent diffusion models were; one caption in ten is left empty so that
     classifier-free guidance works. Completes a diffusers pipeline folder."""
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
@@ -81,8 +82,9 @@ def train_unet(folder: Path, recipe, images: Tensor, captions: list[str]) -> lis
     )
     torch.manual_seed(recipe.seed + 2)
     unet = UNet2DConditionModel(
-        sample_size=IMAGE_SIZE // 4, down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
-        block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=TEXT_WIDTH, attention_head_dim=4, norm_num_groups=8,
+        sample_size=IMAGE_SIZE // 4, block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8,
+        down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=TEXT_WIDTH, attention_head_dim=4,
     )  # fmt: skip
     lean_unet(unet)
     text_encoder, tokenizer = make_text_encoder()

@@ -39,7 +39,7 @@ class Garment:
 
 @dataclass(frozen=True)
 class Piece:
-    """A small thing of one colour: shoes, hat, bag, belt, scarf, a print. `kind` says which, where there are several."""
+    """A small thing of one colour: shoes, hat, bag, belt, scarf, a print. `kind` says which where there are several."""
 
     colour: str
     rgb: Rgb
@@ -52,8 +52,8 @@ class Appearance:
 
     Large parts (`top`, `bottom`) are shared by many people of a domain. What tells look-alikes apart is small,
     and most of it is seen from some sides only: `chest` and `back` are prints of their own, `side_stripe` runs
-    down the outside of both legs, `bag` hangs on the side `bag_side` (+1 the person's left, -1 the right), `sleeves`, `belt`,
-    `scarf`, `hat` are None where there is none. `build` and `height` are relative sizes of the body."""
+    down the outside of both legs, `bag` hangs on the side `bag_side` (+1 the person's left, -1 the right). What a
+    person has not is None. `build` and `height` are relative sizes of the body."""
 
     top: Garment
     bottom: Garment

@@ -1,6 +1,7 @@
 """`python -m dcac_lite world ...`: what can be asked of the embedded world from the command line."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 
@@ -16,10 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
+    from ..tools.status import recording
     from .report import report, text, write
 
-    table = report(arguments.sources, tier=arguments.tier, steps=arguments.steps)
-    print(text(table))
-    if arguments.out:
-        write(table, arguments.out)
-        print(f"{len(table)} rows in {arguments.out}")
+    with recording(arguments.out.resolve()) if arguments.out else nullcontext():
+        table = report(arguments.sources, tier=arguments.tier, steps=arguments.steps)
+        print(text(table))
+        if arguments.out:
+            write(table, arguments.out)
+            print(f"{len(table)} rows in {arguments.out}")

@@ -39,9 +39,10 @@ class Nuisance:
     """How far pictures stray from a clean photograph.
 
     The first eight are SDs over the *cameras* of a domain (blur and veil: scale of a half-normal; noise: grey levels,
-    the same for all). The rest vary from *picture* to picture: SD of the light's colour and of its exposure, probability
-    of a shadow, of an occluder and of a passer-by, SD of the box's shift (share of its sides) and of its log-size, least resolution
-    (uniform up to 1), motion blur (scale of a half-normal, pixels), SD of the yaw about the camera's heading."""
+    the same for all). The rest vary from *picture* to picture: SD of the light's colour and of its exposure,
+    probability of a shadow, of an occluder and of a passer-by, SD of the box's shift (share of its sides) and of its
+    log-size, least resolution (uniform up to 1), motion blur (scale of a half-normal, pixels), SD of the yaw about
+    the camera's heading."""
 
     cast: float
     exposure: float
@@ -123,25 +124,13 @@ DOMAINS: dict[str, DomainSpec] = {
 WEB_SEED, WEB_SCENES = 10, 600
 #: The web is broader than any Re-ID domain: more places, stronger casts, every heading.
 WEB_NUISANCE = Nuisance(
-    0.08,
-    0.12,
-    0.08,
-    0.08,
-    0.03,
-    0.12,
-    0.15,
-    2.0,
-    shadow=0.15,
-    occluder=0.08,
-    passer_by=0.15,
-    shift=0.06,
-    scale=0.1,
-    resolution=0.8,
-    motion=0.2,
-    turn=1.0,
-)
+    0.08, 0.12, 0.08, 0.08, 0.03, 0.12, 0.15, 2.0,
+    shadow=0.15, occluder=0.08, passer_by=0.15, shift=0.06, scale=0.1, resolution=0.8, motion=0.2, turn=1.0,
+)  # fmt: skip
 #: People of the web come in groups of as many that are dressed alike, so that small things are worth a look.
 WEB_GROUP = 3
+#: People of a Re-ID domain who start from one outfit.
+FAMILY = 3
 
 
 @dataclass(frozen=True)
@@ -233,7 +222,7 @@ def _appearance(rng: np.random.Generator, top: Garment, bottom: Garment) -> Appe
 def identities(spec: DomainSpec) -> tuple[Appearance, ...]:
     """The people of a domain, in order: training ids, test ids, then distractors and passers-by.
 
-    People come in families of three that start from one outfit of the domain's garment catalogue;
+    People come in families of `FAMILY` that start from one outfit of the domain's garment catalogue;
     each member keeps the upper garment with probability 0.5 and the lower one with 0.3, so that
     look-alikes exist (Fig. 1e, Fig. 3). Everything else is drawn for each person."""
     rng = np.random.default_rng([spec.seed, 1])
@@ -247,9 +236,9 @@ def identities(spec: DomainSpec) -> tuple[Appearance, ...]:
 
     people: list[Appearance] = []
     total = spec.train_ids + spec.test_ids + spec.distractors + spec.junk
-    for _ in range(-(-total // 3)):
+    for _ in range(-(-total // FAMILY)):
         shared_top, shared_bottom = pick(tops), pick(bottoms)
-        for _ in range(3):
+        for _ in range(FAMILY):
             top = shared_top if rng.random() < 0.5 else pick(tops)
             bottom = shared_bottom if rng.random() < 0.3 else pick(bottoms)
             people.append(_appearance(rng, top, bottom))

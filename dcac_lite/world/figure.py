@@ -29,9 +29,9 @@ CLOTHING = tuple(range(TOP, LABELS))
 
 @dataclass(frozen=True)
 class Pose:
-    """How a person stands. yaw: radians the person is turned from facing the camera (0 front, pi back, pi/2
-    looking to the picture's right). phase: of the walking cycle, radians; stride: its length, 0 (standing) to about 1.2.
-    lean: canvas pixels that the head is ahead of the feet. arms: one of ARMS."""
+    """How a person stands. yaw: radians the person is turned from facing the camera (0 front, pi back, pi/2 looking
+    to the picture's right). phase: of the walking cycle, radians; stride: its length, 0 (standing) to about 1.2. lean:
+    canvas pixels that the head is ahead of the feet. arms: one of ARMS."""
 
     yaw: float = 0.0
     phase: float = 0.0
@@ -95,7 +95,7 @@ class _Figure:
         self.area(label, [(-a, top), (a, top), (b, bottom), (-b, bottom)])
 
     def leg(self, side: int) -> None:
-        person, pose = self.person, self.pose
+        person = self.person
         hip, depth = self.around(side * np.pi / 2, 4.5, 4.0)
         forward = 13 * self.swing * side  # along the direction that the person faces
         knee, ankle = hip + 0.6 * forward * self.sin, hip + forward * self.sin

@@ -121,7 +121,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture and its truth. image: uint8 [64, 32, 3]; masks: bool [64, 32], what is visible of the person."""
+    """A finished picture and its truth. image: uint8 [64, 32, 3]; masks: bool [64, 32], what is seen of the person."""
 
     image: np.ndarray
     body_mask: np.ndarray

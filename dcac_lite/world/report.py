@@ -1,9 +1,8 @@
 """How hard the embedded world is: every reference on every domain, beside the fine-tuned encoder."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..data.domains import Domain, training_set
@@ -14,20 +13,19 @@ from ..paths import replacing
 from ..runs import run
 from .references import closed_form_table, rows, score_features
 from .small_networks import strong, train_cnn, train_encoder, weak, zero_shot
-from .verdicts import ANY, verdicts
-
-#: A domain -> features of its queries [Q, d] and of its gallery [G, d].
-DomainFeatures = Callable[[Domain], tuple[np.ndarray, np.ndarray]]
+from .truth import oracle_features, truth_of
+from .verdicts import ANY, sources_of, verdicts
 
 
-def extra_rows(extra: Mapping[str, DomainFeatures], domains: Mapping[str, Domain]) -> pd.DataFrame:
-    """Rows of what is not trained on a source, such as {"oracle": oracle_features}; a row's name is its kind."""
+def oracle_rows(domains: Mapping[str, Domain], tier: str) -> pd.DataFrame:
+    """Rows of the drawing code itself as a reader of pictures, see `truth.oracle_features`: the ceiling."""
     table = []
-    for name, features in extra.items():
-        for target, domain in domains.items():
-            metrics = score_features(*features(domain), domain)
-            facts = {"reference": name, "kind": name, "source": ANY, "target": target}
-            table.append(facts | {"mAP": metrics["mAP"], "R1": metrics["R1"]})
+    for target, domain in domains.items():
+        splits = (domain.query, domain.gallery)
+        query, gallery = (oracle_features(truth_of(target, s.names, tier), seed=k) for k, s in enumerate(splits))
+        metrics = score_features(query.numpy(), gallery.numpy(), domain)
+        facts = {"reference": "oracle", "kind": "oracle", "source": ANY, "target": target}
+        table.append(facts | {"mAP": metrics["mAP"], "R1": metrics["R1"]})
     return pd.DataFrame(table)
 
 
@@ -43,16 +41,12 @@ def network_rows(source: str, domains: Mapping[str, Domain], steps: int, baselin
 
 
 def report(
-    sources: Sequence[str],
-    targets: Sequence[str] = DOMAIN_NAMES,
-    tier: str = "lite",
-    steps: int = 1200,
-    extra: Mapping[str, DomainFeatures] | None = None,
+    sources: Sequence[str], targets: Sequence[str] = DOMAIN_NAMES, tier: str = "lite", steps: int = 1200
 ) -> pd.DataFrame:
     """The table of `references.closed_form_table` with all references, for each of `sources` on `targets`
-    and the sources themselves. Zero-shot CLIP and `extra` (see `extra_rows`) have the source `verdicts.ANY`."""
+    and the sources themselves. Zero-shot CLIP and the oracle have the source `verdicts.ANY`."""
     domains = {name: load_domain(name, tier) for name in dict.fromkeys((*sources, *targets))}
-    parts = [rows("zero-shot CLIP", "zero-shot", ANY, domains, zero_shot(tier)), extra_rows(extra or {}, domains)]
+    parts = [rows("zero-shot CLIP", "zero-shot", ANY, domains, zero_shot(tier)), oracle_rows(domains, tier)]
     for source in sources:
         baseline = Experiment(tier=tier, sources=source, conditioning="none")
         tuned = run(baseline, progress=False).evaluate(*domains)[["target", "mAP", "R1"]]
@@ -61,19 +55,26 @@ def report(
     return pd.concat(parts, ignore_index=True)
 
 
+def side_by_side(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """What was trained on `source`, or on no domain: a line per reference, a column per target, "mAP / R1" in each."""
+    own = table[table["source"].isin([source, ANY])]
+    cells = own.assign(cell=[f"{m:.1f} / {r:.1f}" for m, r in zip(own["mAP"], own["R1"])])
+    wide = cells.pivot(index="reference", columns="target", values="cell")
+    return wide.loc[own["reference"].unique(), own["target"].unique()].rename_axis(index=None, columns=None)
+
+
 def text(table: pd.DataFrame) -> str:
     """The table as read by people: for each source one line per reference, mAP / R1 per target; then the verdicts."""
-    lines = []
-    for source in [s for s in table["source"].unique() if s != ANY]:
-        own = table[table["source"].isin([source, ANY])]
-        cells = own.assign(cell=[f"{m:.1f} / {r:.1f}" for m, r in zip(own["mAP"], own["R1"])])
-        wide = cells.pivot(index="reference", columns="target", values="cell")
-        wide = wide.loc[own["reference"].unique(), own["target"].unique()]
-        lines += [f"Trained on {source}: mAP / R1", wide.rename_axis(index=None, columns=None).to_string(), ""]
-    return "\n".join([*lines, *map(str, verdicts(table))])
+    parts = [[f"Trained on {s}: mAP / R1", side_by_side(table, s).to_string(), ""] for s in sources_of(table)]
+    return "\n".join([*(line for part in parts for line in part), *map(str, verdicts(table))])
 
 
 def write(table: pd.DataFrame, file: Path) -> None:
     """The tidy table as a csv file, two decimals."""
     with replacing(file) as temporary:
         table.round(2).to_csv(temporary, index=False)
+
+
+def read(file: Path) -> pd.DataFrame:
+    """A table that `write` wrote. (pandas would take the source `verdicts.ANY` for a missing value.)"""
+    return pd.read_csv(file, keep_default_na=False)

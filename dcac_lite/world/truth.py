@@ -29,7 +29,8 @@ def truth_of(domain: str, names: Sequence[str], tier: str = "lite") -> list[Samp
     share = TIERS[tier].share
     if share is None or domain not in DOMAINS:
         raise ValueError(
-            f"The truth of {domain!r} in tier {tier!r} is not known: it exists for {', '.join(DOMAINS)} in smoke and lite."
+            f"The truth of {domain!r} in tier {tier!r} is not known: "
+            f"it exists for {', '.join(DOMAINS)} in smoke and lite."
         )
     spec = DOMAINS[domain] if share == 1 else DOMAINS[domain].slice(share)
     return [photograph_record(spec, _record(spec, name)) for name in names]
@@ -121,8 +122,8 @@ SMALL_PARTS = ("shoes", "hair", "hat", "bag", "belt", "scarf", "sleeves", "chest
 
 
 def attribute_vector(person: Appearance) -> np.ndarray:
-    """The attributes of a person as numbers, float64 [D]: colours (each channel over 255), one number a word for kinds and
-    patterns, 1 or 0 for what is there or not."""
+    """The attributes of a person as numbers, float64 [D]: colours (each channel over 255), one number a word for kinds
+    and patterns, 1 or 0 for what is there or not."""
     values: list[float] = []
 
     def colour(rgb) -> None:
@@ -151,9 +152,9 @@ def attribute_vector(person: Appearance) -> np.ndarray:
 
 
 def oracle_features(samples: Sequence[Sample], noise: float = 0.1, seed: int = 0) -> Tensor:
-    """What somebody who reads every attribute from every picture with an error knows, float32 [N, D] of unit length: the
-    `attribute_vector` of each sample's person plus Gaussian noise of SD `noise` on every number. The error is drawn
-    anew for each picture, and what a pose hides is known too: a ceiling, not a method."""
+    """What somebody who reads every attribute from every picture with an error knows, float32 [N, D] of unit length:
+    the `attribute_vector` of each sample's person plus Gaussian noise of SD `noise` on every number. The error is
+    drawn anew for each picture, and what a pose hides is known too: a ceiling, not a method."""
     generator = torch.Generator().manual_seed(seed)
     vectors = torch.from_numpy(np.stack([attribute_vector(s.appearance) for s in samples])).float() - 0.5
     return F.normalize(vectors + noise * torch.randn(vectors.shape, generator=generator))

@@ -25,6 +25,11 @@ class Verdict:
         return f"{self.source}: {mark}: {self.rule} ({self.found})"
 
 
+def sources_of(table: pd.DataFrame) -> list[str]:
+    """The domains that references of a table were trained on, in its order."""
+    return [source for source in table["source"].unique() if source != ANY]
+
+
 def levels(table: pd.DataFrame, source: str) -> pd.DataFrame:
     """mAP of every reference on its source and, averaged, on the unseen domains, which are all others of the
     table: index reference, columns kind, source, unseen."""
@@ -37,7 +42,7 @@ def levels(table: pd.DataFrame, source: str) -> pd.DataFrame:
 def verdicts(table: pd.DataFrame) -> list[Verdict]:
     """The rules on a table of `report.report`, source by source."""
     found = []
-    for source in [s for s in table["source"].unique() if s != ANY]:
+    for source in sources_of(table):
         level = levels(table, source)
         tuned = level[level["kind"] == "fine-tuned"].iloc[0]
         for place, (low, high) in (("source", SOURCE_RANGE), ("unseen", UNSEEN_RANGE)):

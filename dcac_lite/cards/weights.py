@@ -1,13 +1,12 @@
-"""The tables of the card of the lite weights, from the recipe, the shipped files and, for the evaluation, the
-report."""
+"""The tables of the card of the lite weights: from the recipe, the shipped files and, of the evaluation, the report."""
 
 import json
 
-from ..cards import table
+from ..lite_weights.make import LITE_RECIPE, STAGES
+from ..lite_weights.report import HELD_OUT, report, weight_files
 from ..paths import LITE_WEIGHTS
 from ..world.captioning import caption_words
-from .make import LITE_RECIPE, STAGES
-from .report import HELD_OUT, report, weight_files
+from .markdown import table
 
 _LOSSES = {
     "clip": "contrastive, picture and caption, plus contrastive, two views of a picture",

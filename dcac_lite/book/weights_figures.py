@@ -1,0 +1,59 @@
+"""Figures of notebook A1: how the lite weights learned, and what a caption is worth to them."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .notebook import PALETTE
+
+_UNITS = {"clip": "contrastive losses [nats]", "vae": "squared errors + KL", "unet": "noise prediction error"}
+
+
+def losses_figure(history: pd.DataFrame, guessing: Mapping[str, float]) -> Figure:
+    """The loss of each stage. history: columns stage, step, loss; guessing: the loss of a model that knows nothing,
+    where there is one. The titles give the first and the last loss."""
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3))
+    for axis, (stage, part) in zip(axes, history.groupby("stage", sort=False)):
+        axis.plot(part.step, part.loss, color=PALETTE["correlation-aware"])
+        if stage in guessing:
+            axis.axhline(guessing[stage], color=PALETTE["baseline"], ls="--", lw=1, label="knowing nothing")
+            axis.legend(fontsize=9)
+        axis.set(xlabel="step", ylabel=_UNITS[stage], yscale="log")
+        axis.set_title(f"{stage}: {part.loss.iloc[0]:.2f} to {part.loss.iloc[-1]:.3f}")
+    figure.tight_layout()
+    return figure
+
+
+def _spread(table: pd.DataFrame, centre: str) -> list[pd.Series]:
+    return [table[centre] - table["low"], table["high"] - table[centre]]
+
+
+def caption_worth_figure(profile: pd.DataFrame, title: str) -> Figure:
+    """What a wrong and an empty caption cost. profile: columns timesteps, condition (empty or shuffled), mean, low,
+    high."""
+    figure, axis = plt.subplots(figsize=(6.6, 3.6))
+    for kind, colour, shift in (("empty", PALETTE["baseline"], -0.06), ("shuffled", PALETTE["wrong"], 0.06)):
+        part = profile[profile["condition"] == kind]
+        places = np.arange(len(part)) + shift
+        line = {"fmt": "o-", "color": colour, "capsize": 4, "label": f"{kind} minus right"}
+        axis.errorbar(places, part["mean"], yerr=_spread(part, "mean"), **line)
+    axis.axhline(0, color="black", lw=1)
+    ranges = profile["timesteps"].unique()
+    axis.set(xticks=range(len(ranges)), xticklabels=ranges, xlabel="timestep", title=title)
+    axis.set_ylabel("extra squared error per element")
+    axis.legend()
+    return figure
+
+
+def colours_figure(colours: pd.DataFrame, title: str) -> Figure:
+    """Shares of pictures with the right colour. colours: an index of names, columns share, low, high, chance."""
+    figure, axis = plt.subplots(figsize=(6.4, 2.2))
+    both = [PALETTE["right"], PALETTE["baseline"]]
+    axis.barh(colours.index, colours["share"], xerr=_spread(colours, "share"), color=both, capsize=4)
+    axis.axvline(colours["chance"].iloc[0], color="black", ls="--", lw=1)
+    axis.set(xlim=(0, 100), xlabel="torso has the right colour word [%] (dashed: chance)", title=title)
+    axis.invert_yaxis()
+    return figure
