@@ -94,7 +94,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_weights(tmp_path):
                 raise KeyboardInterrupt
             return (layer(torch.randn(8, 4, generator=generator)) - 1).square().mean()
 
-        history = fit(layer, 200, 1e-2, loss_of_step, "line", tmp_path / f"{name}.pt")
+        history = fit(layer, 200, 1e-2, 10, loss_of_step, "line", tmp_path / f"{name}.pt")
         return layer.weight.detach(), [(entry["step"], entry["loss"]) for entry in history]
 
     whole, its_history = fitted("whole")
