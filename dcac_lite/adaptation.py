@@ -1,5 +1,7 @@
 """Adapting the U-Net (Sec. 4.2, Eq. 9; Table 5): which of its parameters learn."""
 
+import re
+
 import torch
 from torch import nn
 
@@ -17,6 +19,8 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "full": ("",),
     "scratch": ("",),
 }
+#: What `add_stray_biases` adds, by its name in a model, adapted or not.
+STRAY_BIAS = re.compile(r".+\.attn[12]\.to_[qkv](\.base_layer)?\.bias")
 #: The rows of Table 5, in its order.
 MODES = ("frozen", "lora", "output-blocks", "middle-output-blocks", "full", "scratch")
 

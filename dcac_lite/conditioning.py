@@ -91,7 +91,8 @@ class ConditionNet(Intricate):
         return nn.Sequential(GlobalBatchNorm1d(dim), nn.SiLU(), narrow, GlobalBatchNorm1d(dim // 8), nn.SiLU(), wide)
 
 
-#: Name in an experiment -> class.
+#: Name in an experiment -> class. One of your own, `SCHEMES["mine"] = Mine`, can be trained as the others are, by the
+#: process that it was added in; a run's key then holds the code of the class, though not of what it calls elsewhere.
 SCHEMES: dict[str, type[nn.Module]] = {
     "correlation-aware": CorrelationAware,
     "class-wise": ClassWise,

@@ -9,8 +9,8 @@ from .adaptation import MODES
 from .conditioning import SCHEMES
 from .data.registry import domain_name, paper_name
 from .device import AUTOCAST
-from .recipes import RECIPES
-from .tiers import TIERS, paper_rank, paper_tau_c
+from .recipes import RECIPES, Recipe
+from .tiers import TIERS, Tier, paper_rank, paper_tau_c
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class Experiment:
             raise ValueError("sources is empty; name at least one domain to train on.")
         if len(set(map(paper_name, values["sources"]))) < len(sources):
             raise ValueError(f"sources {values['sources']} names a domain twice.")
-        for name, choices in _CHOICES.items():
+        # looked up now, since a reader may have added a scheme
+        known = {"tier": TIERS, "conditioning": ("none", *SCHEMES), "adaptation": MODES, "recipe": RECIPES}
+        for name, choices in known.items():
             values[name] = _one_of(name, getattr(self, name), choices)
         if self.precision is not None:
             values["precision"] = _one_of("precision", self.precision, AUTOCAST)
@@ -80,9 +82,9 @@ class Experiment:
     def resolved(self) -> "Experiment":
         """The same experiment with every None replaced, and what cannot matter set to one value:
         a baseline has no adaptation, rank, lambda or tau_c."""
-        tier = TIERS[self.tier]
+        tier = self.of_tier
         values = {name: getattr(tier, name) for name in _OF_THE_TIER}
-        values["precision"] = tier.precision or RECIPES[self.recipe].precision
+        values["precision"] = tier.precision or self.of_recipe.precision
         epochs = self.epochs or tier.epochs
         values["warmup"] = _in_proportion(tier.warmup, epochs, tier.epochs)
         # two that fall into one epoch count once, and the first epoch never decays
@@ -98,6 +100,16 @@ class Experiment:
         return replace(self, **values, rank=rank if self.adaptation == "lora" else 1)
 
     @property
+    def of_tier(self) -> Tier:
+        """What the tier alone decides: sizes, weights and where the data is."""
+        return TIERS[self.tier]
+
+    @property
+    def of_recipe(self) -> Recipe:
+        """What the recipe decides where text and official code differ."""
+        return RECIPES[self.recipe]
+
+    @property
     def batch(self) -> int:
         """Images of a training step of a resolved experiment: P identities with K images each."""
         return self.identities * self.instances
@@ -106,7 +118,7 @@ class Experiment:
     def test_resize(self) -> str:
         """The filter that brings test images to size; the official code takes another one where it was
         trained on one data set."""
-        return RECIPES[self.recipe].test_resize if len(self.sources) == 1 else "bicubic"
+        return self.of_recipe.test_resize if len(self.sources) == 1 else "bicubic"
 
     @property
     def label(self) -> str:
@@ -115,7 +127,6 @@ class Experiment:
         return f"{'+'.join(self.sources)} {scheme} seed {self.seed}"
 
 
-_CHOICES = {"tier": TIERS, "conditioning": ("none", *SCHEMES), "adaptation": MODES, "recipe": RECIPES}
 _LARGEST = sys.float_info.max
 #: kind, least and largest value of every number. seed: what every generator that it goes to can take.
 _NUMBERS: dict[str, tuple[type, float, float]] = {

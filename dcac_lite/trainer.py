@@ -20,7 +20,6 @@ from .device import AUTOCAST, keep_float32
 from .diffusion import idle_parameters, sample_latents
 from .experiment import Experiment
 from .pretrained.stable_diffusion import StableDiffusion
-from .recipes import RECIPES
 
 
 def lr_factor(epoch: int, warmup: int, milestones: tuple[int, ...], from_start: bool = False) -> float:
@@ -99,7 +98,7 @@ def _on_device(experiment: Experiment, fetched: _Fetched, scaling: float, step: 
     B, both, h, w = moments.shape  # mean and log-variance of each of the latent's channels
     shape = B, both // 2, h, w
     sampling = torch.randn(shape, generator=generator, device=device)
-    if not RECIPES[experiment.recipe].posterior_sample:
+    if not experiment.of_recipe.posterior_sample:
         sampling = torch.zeros_like(sampling)
     latents = sample_latents(moments.float(), scaling, sampling)
     noise = torch.randn(shape, generator=generator, device=device)
@@ -204,7 +203,7 @@ class Trainer:
     def start_epoch(self, epoch: int, reset_memory: bool = True) -> float:
         """Set the epoch's learning rate and return it; the prototypes become the centroids (Sec. 4.1)."""
         e = self.experiment
-        lr = e.lr * lr_factor(epoch, e.warmup, e.milestones, RECIPES[e.recipe].warmup_from_start)
+        lr = e.lr * lr_factor(epoch, e.warmup, e.milestones, e.of_recipe.warmup_from_start)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if reset_memory:

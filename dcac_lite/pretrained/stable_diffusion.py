@@ -38,9 +38,7 @@ class StableDiffusion:
         return self.vae.config.latent_channels, side, side
 
 
-#: What is fetched from the hub, and at which revision unless the caller names one.
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-REVISIONS = {SD15: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"}
 #: Single-file checkpoints that may lie in the weights folder instead of a diffusers folder.
 SINGLE_FILES = {SD15: ("v1-5-pruned.safetensors", "v1-5-pruned.ckpt")}
 
@@ -67,7 +65,7 @@ def load_stable_diffusion(
             raise FileNotFoundError(
                 f"{source} does not exist; expected a diffusers folder, a checkpoint file or a hub id OWNER/NAME."
             )
-        path = _locate(str(source), revision or REVISIONS.get(str(source)), ema)
+        path = _locate(str(source), revision, ema)
     unet, vae, scheduler = load_single_file(path, ema) if path.is_file() else _load_folder(path, ema)
     if scheduler.config.prediction_type != "epsilon":
         kind = scheduler.config.prediction_type
