@@ -3,6 +3,8 @@
 A scheme turns logits [B, N], the feature z [B, d] (after the neck) and labels [B] into the
 condition c [B, D], the single context token of the U-Net."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,6 +60,8 @@ class InstanceWise(nn.Module):
 
 class Intricate(CorrelationAware):
     """Table 10: the correlation-aware condition through one more module."""
+
+    make: Callable[[int], nn.Module]
 
     def __init__(self, identities: int, width: int, dim: int, tau_c: float):
         super().__init__(identities, width, dim, tau_c)

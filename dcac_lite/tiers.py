@@ -85,7 +85,8 @@ LITE = Tier(
     name="lite", image_size=(64, 32), diffusion_size=32,
     clip=str(LITE_WEIGHTS / "clip"), stable_diffusion=str(LITE_WEIGHTS / "stable-diffusion"), share=1.0,
     epochs=6, iterations=50, warmup=2, milestones=(5, 6), lr=5e-4, weight_decay=1e-4,
-    identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="no", schemes=_LITE_SCHEMES,
+    identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="no",
+    schemes=_LITE_SCHEMES,
 )  # fmt: skip
 
 SMOKE = Tier(**{**LITE.__dict__, "name": "smoke", "share": 0.1, "epochs": 2, "iterations": 4, "milestones": (2,)})
@@ -116,7 +117,8 @@ TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL, "rehearsal
 
 def paper_tau_c(sources: tuple[str, ...]) -> float:
     """tau_c of Sec. 5.2: it grows with the training set."""
-    return {("C3",): 0.1, ("MA",): 0.6, ("D",): 0.6}.get(tuple(map(paper_name, sources)), 1.0)
+    smaller: dict[tuple[str, ...], float] = {("C3",): 0.1, ("MA",): 0.6, ("D",): 0.6}
+    return smaller.get(tuple(map(paper_name, sources)), 1.0)
 
 
 def paper_rank(sources: tuple[str, ...]) -> int:

@@ -3,10 +3,11 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .adaptation import adapt, add_stray_biases
 from .checkpoints import Checkpoints, trained_state
@@ -15,7 +16,7 @@ from .data.domains import TrainingSet
 from .dcac import DCAC
 from .diffusion import use_one_token_attention
 from .encoder import ReIDModel
-from .experiment import Experiment
+from .experiment import Experiment, Resolved
 from .lean_unet import lean_unet
 from .memory import PrototypeMemory
 from .paths import replacing
@@ -26,10 +27,13 @@ from .progress import line
 from .sampling import epoch_batches
 from .trainer import Machine, Trainer
 
+if TYPE_CHECKING:
+    from open_clip.transformer import VisionTransformer
+
 LOG_EVERY = 16  # steps between two looks at the losses, each of which waits for the device
 
 
-def build(experiment: Experiment, identities: int) -> tuple[DCAC, StableDiffusion | None]:
+def build(experiment: Resolved, identities: int) -> tuple[DCAC, StableDiffusion | None]:
     """The untrained model of a resolved experiment and, unless it is a baseline, its Stable Diffusion.
 
     New weights come from torch's global generator, seeded here with the experiment's seed; the Re-ID
@@ -47,7 +51,7 @@ def diffusion_of(experiment: Experiment, own: Path | None = None) -> StableDiffu
     return load_stable_diffusion(source, tier.diffusion_size, ema=ema)
 
 
-def assemble(experiment: Experiment, identities: int, visual: nn.Module, sd: StableDiffusion | None) -> DCAC:
+def assemble(experiment: Resolved, identities: int, visual: "VisionTransformer", sd: StableDiffusion | None) -> DCAC:
     """The model of a resolved experiment from an image tower and, unless it is a baseline, a Stable Diffusion,
     whose U-Net is adapted in place."""
     recipe = experiment.of_recipe
@@ -56,7 +60,7 @@ def assemble(experiment: Experiment, identities: int, visual: nn.Module, sd: Sta
     memory = PrototypeMemory(identities, width, experiment.tau, experiment.gamma)
     if sd is None:
         return DCAC(reid, memory)
-    dim = sd.unet.config.cross_attention_dim
+    dim = sd.unet.config["cross_attention_dim"]
     rescaled = experiment.conditioning == "class-wise" and recipe.class_wise_rescaled
     scheme = "class-wise-rescaled" if rescaled else experiment.conditioning
     condition = make_condition(scheme, identities, width, dim, experiment.tau_c)
@@ -69,7 +73,7 @@ def assemble(experiment: Experiment, identities: int, visual: nn.Module, sd: Sta
 
 
 def train(
-    experiment: Experiment,
+    experiment: Resolved,
     data: TrainingSet,
     folder: Path,
     progress: bool = True,

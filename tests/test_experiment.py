@@ -133,8 +133,8 @@ def test_a_scheme_of_one_s_own_is_trained_under_a_key_of_its_code(monkeypatch):
 
 
 def test_a_scheme_without_source_is_refused(monkeypatch):
-    made = {}
-    exec("class Typed(Mine):\n    def forward(self, *inputs):\n        return 1", {"Mine": Mine, "__name__": "__main__"}, made)
+    made = {"Mine": Mine, "__name__": "__main__"}
+    exec("class Typed(Mine):\n    def forward(self, *inputs):\n        return 1", made)
     monkeypatch.setitem(SCHEMES, "typed", made["Typed"])
     with pytest.raises(ValueError, match="The source of Typed.forward cannot be read"):
         run(Experiment(tier="smoke", conditioning="typed"), progress=False)
