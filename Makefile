@@ -1,6 +1,6 @@
 # make reproduce [TIER=smoke|lite|full]   set up if needed, then run every notebook headless
 # make test                               set up if needed, then run the tests
-# make lint                               set up if needed, then check form and format of the code
+# make lint                               set up if needed, then check form, format and types of the code
 # make lab                                set up if needed, then open JupyterLab on notebooks/
 PYTHON ?= python3
 TIER ?= lite
@@ -19,7 +19,7 @@ test: setup
 	@python -m pytest
 
 lint: setup
-	@ruff check . && ruff format --check .
+	@ruff check . && ruff format --check . && pyright
 
 lab: setup
 	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks

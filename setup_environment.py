@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed-from"
-SUPPORTED = [(3, 11), (3, 12)]
+SUPPORTED = [(3, 11), (3, 12), (3, 13), (3, 14)]
 NEEDED_GB = 12  # torch with its CUDA packages is about 7 GB on disk, and its wheels pass through a cache
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     if sys.version_info[:2] not in SUPPORTED:
         found = ".".join(map(str, sys.version_info[:3]))
         sys.exit(
-            f"dcac-lite needs Python 3.11 or 3.12, but {sys.executable} is Python {found}: "
+            f"dcac-lite needs Python 3.11 to 3.14, but {sys.executable} is Python {found}: "
             "run `make PYTHON=/path/to/python3.12 ...`, or use conda with environment.yml."
         )
     free_gb = shutil.disk_usage(ROOT).free / 1e9

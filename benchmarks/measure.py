@@ -120,7 +120,7 @@ class Training:
         return trainer
 
     def plain(self, dcac, sd):
-        return PlainPipeline(dcac, sd.vae, self.experiment.lr, self.experiment.weight_decay, self.device)
+        return PlainPipeline(dcac, sd.vae, self.experiment, self.device)
 
     @cached_property
     def both(self):
@@ -147,7 +147,8 @@ class Training:
             next(iter(trainer.inputs(self.batches[:1], 0))),
             [t.to(self.device) for t in next(iter(self.loader))],
         )
-        ours, theirs = alternating([lambda: trainer.step(inputs), lambda: plain.step(*prepared)], self.device, repeats)
+        both_steps = [lambda: trainer.step(inputs), lambda: plain.step_of_images(*prepared)]
+        ours, theirs = alternating(both_steps, self.device, repeats)
         rows = [row("step", "training step", "ms", [1e3 * t for t in ours], [1e3 * t for t in theirs])]
 
         def run_ours():
@@ -156,7 +157,7 @@ class Training:
 
         def run_plain():
             for one in self.loader:
-                plain.step(*one)
+                plain.step_of_images(*one)
 
         per_second = [
             [self.batches.numel() / t for t in side]
@@ -211,7 +212,8 @@ class Training:
             next(iter(trainer.inputs(self.batches[:1], 0))),
             [t.to(self.device) for t in next(iter(self.loader))],
         )
-        steps = alternating([lambda: trainer.step(inputs), lambda: plain.step(*prepared)], self.device, repeats)
+        both_steps = [lambda: trainer.step(inputs), lambda: plain.step_of_images(*prepared)]
+        steps = alternating(both_steps, self.device, repeats)
         used = [[self.batch / t for t in side] for side in steps]
         return [
             row("data", "data pipeline", "images/s", *rates),
@@ -254,7 +256,7 @@ def training_memory(size: str, batch: int, device_type: str, folder: str, plainl
     dcac, sd = setup.model()
     if plainly:
         pipeline, data = setup.plain(dcac, sd), next(iter(setup.loader))
-        step = lambda: pipeline.step(*data)  # noqa: E731
+        step = lambda: pipeline.step_of_images(*data)  # noqa: E731
     else:
         trainer = setup.trainer(dcac, sd)
         inputs = next(iter(trainer.inputs(setup.batches[:1], 0)))

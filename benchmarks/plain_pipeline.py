@@ -1,107 +1,64 @@
-"""The method as it is usually written, to measure the package against.
+"""What the package is measured against: `plain_method` with what stands around it in the published Re-ID code.
 
-Same losses and gradients as `dcac`, `trainer` and `evaluation`, in the way of the published Re-ID code:
-the VAE runs in every step, cross-attention is computed in full, every parameter is an optimizer group
-of its own, images are decoded and augmented one by one, ranking sorts the whole gallery, and several
-places wait for the device. Only the benchmarks and the tests use it.
+The VAE runs in every step, images are decoded and augmented one by one, and ranking sorts the whole gallery.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dcac_lite import Experiment
 from dcac_lite.dcac import DCAC
-from dcac_lite.diffusion import add_noise, predict_noise
-from dcac_lite.lean import plain
 from dcac_lite.tiers import Tier
 
+from .plain_method import PlainTraining
 
-class PlainPipeline:
-    """One training step after the other on `device`; float32 on a CPU, fp16 with a loss scaler on a GPU.
 
-    dcac: a model of its own, since it is changed and trained here; vae: Stable Diffusion's, left as it is."""
+class PlainPipeline(PlainTraining):
+    """`PlainTraining` from images instead of latents, one step after the other; fp16 with a loss scaler on a GPU.
 
-    def __init__(self, dcac: DCAC, vae: nn.Module, lr: float, weight_decay: float, device: torch.device | str = "cpu"):
-        from diffusers.models.attention_processor import AttnProcessor
+    vae: Stable Diffusion's, left as it is, which runs in every step."""
 
+    def __init__(self, dcac: DCAC, vae: nn.Module, experiment: Experiment, device: torch.device | str = "cpu"):
         self.device = torch.device(device)
-        self.dcac, self.vae = plain(dcac).to(self.device).train(), vae.to(self.device)
-        self.dcac.unet.set_attn_processor(AttnProcessor())
-        self.dcac.reid.neck.momentum = 0.1  # the neck is applied twice
-        groups = [{"params": [p], "lr": lr, "weight_decay": weight_decay} for p in dcac.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(groups)
-        self.half = self.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half)
+        self.vae = vae.to(self.device)
+        super().__init__(dcac.to(self.device), experiment, half=self.device.type == "cuda")
 
     def draw(self, originals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is random in a step: posterior sampling noise and eps [B, 4, h, w], timesteps int64 [B]."""
         side = originals.shape[-1] // 2 ** (len(self.vae.config.block_out_channels) - 1)
         shape = (len(originals), self.vae.config.latent_channels, side, side)
         sampling = torch.randn(shape).to(self.device)  # drawn on the CPU and copied
-        timesteps = torch.randint(0, len(self.dcac.scheduler.betas), (len(originals),), device=self.device).long()
+        timesteps = torch.randint(0, 1000, (len(originals),), device=self.device).long()
         return sampling, torch.randn(shape, device=self.device), timesteps
 
-    def losses(
-        self, x: Tensor, originals: Tensor, labels: Tensor, draws: tuple[Tensor, Tensor, Tensor]
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """The losses of `DCAC.forward` and the L2-normalised feature [B, d]. x: augmented images
-        [B, 3, H, W]; originals: un-augmented ones for the VAE [B, 3, s, s] in [-1, 1]."""
-        model, (sampling, noise, timesteps) = self.dcac, draws
-        f = model.reid.visual(x)
-        z = model.reid.neck(f)
-        logits = model.reid.classifier(z)
-        feature = F.normalize(model.reid.neck(f), dim=1)
-        one_hot = torch.zeros(logits.shape).scatter_(1, labels.cpu()[:, None], 1).to(self.device)
-        smooth = 0.9 * one_hot + 0.1 / logits.shape[1]
-        losses = {"id": (-smooth * F.log_softmax(logits, dim=1)).mean(0).sum()}
-        losses["pcl"] = F.cross_entropy(feature @ model.memory.prototypes.t() / model.memory.tau, labels)
-        with torch.no_grad():
-            posterior = self.vae.encode(originals).latent_dist
-            latents = (posterior.mean + posterior.std * sampling) * self.vae.config.scaling_factor
-        c = model.condition(logits, z, labels)[:, None]
-        predicted = predict_noise(model.unet, add_noise(model.scheduler, latents, noise, timesteps), timesteps, c)
-        losses["dif"] = F.mse_loss(predicted, noise, reduction="none").mean([1, 2, 3]).mean()
-        bound = F.mse_loss(predicted, noise, reduction="none").mean(
-            [1, 2, 3]
-        )  # the variational bound, which counts nothing
-        weights = model.scheduler.betas[timesteps.cpu()].to(self.device)
-        losses["total"] = losses["id"] + losses["pcl"] + model.lambda_ * losses["dif"] + 0.0 * (weights * bound).mean()
-        return losses, feature
-
-    def step(
+    def step_of_images(
         self, x: Tensor, originals: Tensor, labels: Tensor, draws: tuple[Tensor, Tensor, Tensor] | None = None
     ) -> dict[str, float]:
-        """Forward, backward, optimizer and memory; the losses as numbers."""
+        """A step from augmented images x [B, 3, H, W] and un-augmented ones for the VAE [B, 3, s, s], in [-1, 1]."""
         x, originals, labels = (t.to(self.device) for t in (x, originals, labels))
-        draws = self.draw(originals) if draws is None else draws
-        self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, torch.float16) if self.half else nullcontext():
-            losses, feature = self.losses(x, originals, labels, draws)
-        self.scaler.scale(losses["total"]).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.update_memory(feature.detach(), labels)
+        sampling, noise, timesteps = self.draw(originals) if draws is None else draws
+        with torch.no_grad(), torch.autocast(self.device.type, torch.float16) if self.half else nullcontext():
+            posterior = self.vae.encode(originals).latent_dist
+            latents = (posterior.mean + posterior.std * sampling) * self.vae.config.scaling_factor
+        losses = self.step(x, labels, latents, noise, timesteps)
         if self.half:
             torch.cuda.synchronize()
-        return {name: loss.item() for name, loss in losses.items()}
+        return losses
 
-    @torch.no_grad()
-    def update_memory(self, features: Tensor, labels: Tensor) -> None:
-        """Eq. 7, sample by sample, each similarity read back to the host."""
-        prototypes, gamma = self.dcac.memory.prototypes, self.dcac.memory.gamma
-        members: dict[int, list[Tensor]] = defaultdict(list)
-        for feature, label in zip(features, labels.tolist()):
-            members[label].append(feature.float())
-        for label, own in members.items():
-            similarities = [(feature @ prototypes[label]).cpu().numpy() for feature in own]
-            row = gamma * prototypes[label] + (1 - gamma) * own[int(np.argmin(np.array(similarities)))]
-            prototypes[label] = row / row.norm()
+
+class ColourGain:
+    """Each channel of a picture [3, H, W] in 0..1 times a factor of its own, at most `extent` away from 1."""
+
+    def __init__(self, extent: float):
+        self.extent = extent
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return (image * (1 + self.extent * (2 * torch.rand(3, 1, 1) - 1))).clamp(0, 1)
 
 
 class PlainDataset(torch.utils.data.Dataset):
@@ -116,18 +73,25 @@ class PlainDataset(torch.utils.data.Dataset):
         resize = {
             size: T.Resize(size, T.InterpolationMode.BICUBIC) for size in (tier.image_size, (tier.diffusion_size,) * 2)
         }
-        end = [T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)]
+        normal = T.Normalize([0.5] * 3, [0.5] * 3)
+        crop = [T.Pad(tier.padding), T.RandomCrop(tier.image_size)] if tier.padding else []
+        shift, scale, gain = (tier.jitter * extent for extent in (0.1, 0.15, 0.25))
+        # the nearest that torchvision has to `augment.random_jitter`: what comes from beyond the border is black
+        move = T.RandomAffine(0, (shift, shift), (1 - scale, 1 + scale), interpolation=T.InterpolationMode.BILINEAR)
+        erase = T.RandomErasing(tier.erasing, (0.02, 0.4), (0.3, 3.3), 0.5)
         self.augmented = T.Compose(
             [
                 resize[tier.image_size],
                 T.RandomHorizontalFlip(),
-                T.Pad(tier.padding),
-                T.RandomCrop(tier.image_size),
-                *end,
-                T.RandomErasing(tier.erasing, (0.02, 0.4), (0.3, 3.3), 0.5),
+                *crop,
+                *([move] if tier.jitter else []),
+                T.ToTensor(),
+                *([ColourGain(gain)] if tier.jitter else []),
+                normal,
+                *([erase] if tier.erasing else []),
             ]
         )
-        self.original = T.Compose([resize[(tier.diffusion_size,) * 2], *end])
+        self.original = T.Compose([resize[(tier.diffusion_size,) * 2], T.ToTensor(), normal])
 
     def __len__(self) -> int:
         return len(self.files)

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole, the newest two kept, checked and never unpickled."""
+"""What a run keeps of its model. Its checkpoints: written whole, the newest two kept, checked, never unpickled."""
 
 import zipfile
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .adaptation import STRAY_BIAS
 from .dcac import DCAC
 from .paths import replacing
 
@@ -55,9 +56,9 @@ class Checkpoints:
 
 
 def trained_state(dcac: DCAC) -> dict[str, Tensor]:
-    """What training changes: learnable parameters and buffers (not the frozen U-Net)."""
-    learning = {name for name, p in dcac.named_parameters() if p.requires_grad}
-    buffers = {name for name, _ in dcac.named_buffers()}
-    frozen_reid = {name for name, _ in dcac.named_parameters() if name.startswith("reid.")}
-    state = dcac.state_dict()
-    return {k: v.detach().cpu().contiguous().clone() for k, v in state.items() if k in learning | buffers | frozen_reid}
+    """What Stable Diffusion does not hold: the Re-ID model, what else learns, buffers, and stray biases."""
+    kept = {name for name, _ in dcac.named_buffers()}
+    for name, parameter in dcac.named_parameters():
+        if parameter.requires_grad or name.startswith("reid.") or STRAY_BIAS.fullmatch(name):
+            kept.add(name)
+    return {k: v.detach().cpu().contiguous().clone() for k, v in dcac.state_dict().items() if k in kept}

@@ -5,6 +5,9 @@ are never taken for those of this one."""
 
 import ast
 import hashlib
+import inspect
+import sys
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from .paths import PACKAGE
 TRAINING = (
     "adaptation", "augment", "conditioning", "data.decoding", "data.domains", "data.listing", "data.moments", "dcac",
     "device", "diffusion", "encoder", "global_batch", "lean", "lean_unet", "memory", "pretrained.clip",
-    "pretrained.single_file", "pretrained.stable_diffusion", "recipes", "sampling", "trainer", "training",
+    "pretrained.single_file", "pretrained.stable_diffusion", "sampling", "trainer", "training",
 )  # fmt: skip
 #: What the metrics of given weights depend on.
 EVALUATION = (
@@ -67,8 +70,9 @@ def bare(tree: ast.AST) -> bytes:
         kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
-    # Python 3.12 writes a list that 3.11 does not know; one code has one key in both
-    return ast.dump(tree).replace(", type_params=[]", "").encode()
+    # one code has one key: Python 3.12 writes a list that 3.11 does not know, 3.13 leaves out empty ones if not asked
+    empty = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    return ast.dump(tree, **empty).replace(", type_params=[]", "").encode()
 
 
 @cache
@@ -79,3 +83,32 @@ def code_key(modules: tuple[str, ...]) -> str:
     for module in modules:
         digest.update(bare(ast.parse(module_file(module).read_text(encoding="utf-8"))))
     return digest.hexdigest()[:16]
+
+
+def class_key(kind: type) -> str:
+    """Hash of the methods and constants that a class, which may stand in a notebook, has and inherits from others that
+    neither this package nor torch holds; empty for a class of this package.
+
+    Raises ValueError where nobody has kept the source of a method, as for a class typed at a Python prompt."""
+    digest, found = hashlib.sha256(), False
+    for part in kind.__mro__:
+        if part.__module__.partition(".")[0] in (PACKAGE.name, "torch", "builtins"):
+            continue
+        found = True
+        for name, value in sorted(vars(part).items()):
+            value = getattr(value, "__func__", value)  # of a static or class method
+            if inspect.isfunction(value):
+                digest.update(_method(value, part))
+            elif isinstance(value, (int, float, str)) and not name.startswith("__"):
+                digest.update(f"{name} = {value!r}".encode())
+    return digest.hexdigest()[:16] if found else ""
+
+
+def _method(function, kind: type) -> bytes:
+    try:
+        return bare(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    except (OSError, TypeError, SyntaxError) as error:
+        raise ValueError(
+            f"The source of {kind.__name__}.{function.__name__} cannot be read, so a run with it would have no key of "
+            "its own; write the class in a file or a notebook, its methods with def."
+        ) from error

@@ -3,6 +3,8 @@
 A scheme turns logits [B, N], the feature z [B, d] (after the neck) and labels [B] into the
 condition c [B, D], the single context token of the U-Net."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,6 +61,8 @@ class InstanceWise(nn.Module):
 class Intricate(CorrelationAware):
     """Table 10: the correlation-aware condition through one more module."""
 
+    make: Callable[[int], nn.Module]
+
     def __init__(self, identities: int, width: int, dim: int, tau_c: float):
         super().__init__(identities, width, dim, tau_c)
         self.after = self.make(dim)
@@ -91,7 +95,8 @@ class ConditionNet(Intricate):
         return nn.Sequential(GlobalBatchNorm1d(dim), nn.SiLU(), narrow, GlobalBatchNorm1d(dim // 8), nn.SiLU(), wide)
 
 
-#: Name in an experiment -> class.
+#: Name in an experiment -> class. One of your own, `SCHEMES["mine"] = Mine`, can be trained as the others are, by the
+#: process that it was added in; a run's key then holds the code of the class, though not of what it calls elsewhere.
 SCHEMES: dict[str, type[nn.Module]] = {
     "correlation-aware": CorrelationAware,
     "class-wise": ClassWise,

@@ -1,5 +1,7 @@
 """The DCAC training step (Fig. 2, Sec. 4.4, Eq. 13)."""
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,6 +10,9 @@ from .device import full_precision
 from .diffusion import denoising_loss
 from .encoder import ReIDModel, id_loss
 from .memory import PrototypeMemory
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
 class DCAC(nn.Module):
@@ -21,7 +26,7 @@ class DCAC(nn.Module):
         reid: ReIDModel,
         memory: PrototypeMemory,
         condition: nn.Module | None = None,
-        unet: nn.Module | None = None,
+        unet: "UNet2DConditionModel | None" = None,
         scheduler=None,
         lambda_: float = 1.0,
         reduction: str = "mean",
@@ -52,6 +57,7 @@ class DCAC(nn.Module):
             c = None if self.condition is None else self.condition(logits, z, labels)[:, None]  # [B, 1, D]: one token
         total = losses["id"] + losses["pcl"]  # L_ReID, Eq. 8
         if c is not None:
+            assert self.unet is not None and latents is not None and noise is not None and timesteps is not None
             losses["dif"] = denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c, self.reduction)
             total = total + self.lambda_ * losses["dif"]  # L_total, Eq. 13
         losses["total"] = total

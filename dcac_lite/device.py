@@ -22,4 +22,4 @@ def full_precision(x: torch.Tensor) -> torch.autocast:
 
 def compute_device() -> torch.device:
     """The current accelerator, such as a GPU, or the CPU where there is none."""
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")

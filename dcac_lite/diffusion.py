@@ -7,12 +7,17 @@ once and only sampled in each step.
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .augment import to_tensor
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
 def to_diffusion_input(images: Tensor, size: int) -> Tensor:
@@ -23,7 +28,7 @@ def to_diffusion_input(images: Tensor, size: int) -> Tensor:
 
 
 @torch.no_grad()
-def vae_moments(vae: torch.nn.Module, images: Tensor, size: int, batch: int = 128, progress: Callable = iter) -> Tensor:
+def vae_moments(vae: "AutoencoderKL", images: Tensor, size: int, batch: int = 128, progress: Callable = iter) -> Tensor:
     """Posterior mean and log-variance of every image, float32 [N, 2 * channels, h, w].
 
     `images` uint8 [N, 3, H, W]; `progress` wraps the batch iterator (for example `tqdm`)."""
@@ -31,7 +36,8 @@ def vae_moments(vae: torch.nn.Module, images: Tensor, size: int, batch: int = 12
     done = []
     for start in progress(range(0, len(images), batch)):
         x = to_diffusion_input(to_tensor(images[start : start + batch]).to(device), size)
-        done.append(vae.encode(x).latent_dist.parameters.float().cpu())
+        posterior = vae.encode(x, return_dict=False)[0]
+        done.append(posterior.parameters.float().cpu())
     return torch.cat(done)
 
 
@@ -71,11 +77,13 @@ class OneTokenAttention:
         return value.expand(-1, hidden_states.shape[1], -1)
 
 
-def use_one_token_attention(unet: torch.nn.Module) -> torch.nn.Module:
+def use_one_token_attention(unet: "UNet2DConditionModel") -> "UNet2DConditionModel":
     """Let the cross-attention layers (`attn2`) of a U-Net skip what one token makes superfluous."""
+    from diffusers.models.attention_processor import Attention, AttnProcessor
+
     for name, module in unet.named_modules():
-        if name.endswith("attn2"):
-            module.set_processor(OneTokenAttention(module.processor))
+        if isinstance(module, Attention) and name.endswith("attn2"):
+            module.set_processor(cast(AttnProcessor, OneTokenAttention(module.processor)))
     return unet
 
 

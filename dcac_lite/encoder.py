@@ -1,6 +1,7 @@
 """The baseline Re-ID model (Sec. 4.1): CLIP image encoder, BN neck, classifier, ID loss (Eq. 5)."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,9 @@ from .device import full_precision
 from .global_batch import GlobalBatchNorm1d
 from .lean import lean_visual
 
+if TYPE_CHECKING:
+    from open_clip.transformer import VisionTransformer
+
 
 class ReIDModel(nn.Module):
     """E_psi, BN neck and classifier. `forward` gives what the losses need, `features` what the test
@@ -19,7 +23,7 @@ class ReIDModel(nn.Module):
     visual: a ViT whose call gives f [B, d] and whose patch projection is `conv1` (frozen: Sec. 5.2).
     """
 
-    def __init__(self, visual: nn.Module, identities: int):
+    def __init__(self, visual: "VisionTransformer", identities: int):
         super().__init__()
         self.visual = lean_visual(visual)
         self.visual.conv1.requires_grad_(False)

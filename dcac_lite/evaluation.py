@@ -64,6 +64,8 @@ def rank_metrics(
 
     Returns {"mAP", "R1", "R5", ..., "queries"}. Raises ValueError when no query can be counted, a
     feature is not finite, or the arguments do not fit each other."""
+    if np.ndim(ranks) != 1:
+        raise ValueError(f"ranks is {ranks!r}; expected several whole numbers such as (1, 5, 10), or one, (5,).")
     _check_positive("ranks", ranks)
     asked, searched = _checked(query, gallery, query_pids, gallery_pids, query_cameras, gallery_cameras)
     precision_sum, hits, counted = 0.0, np.zeros(len(ranks)), 0

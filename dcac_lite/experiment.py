@@ -2,15 +2,16 @@
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from numbers import Integral, Real
+from typing import Any
 
 from .adaptation import MODES
 from .conditioning import SCHEMES
 from .data.registry import domain_name, paper_name
 from .device import AUTOCAST
-from .recipes import RECIPES
-from .tiers import TIERS, paper_rank, paper_tau_c
+from .recipes import RECIPES, Recipe
+from .tiers import TIERS, Tier, paper_rank, paper_tau_c
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class Experiment:
             raise ValueError("sources is empty; name at least one domain to train on.")
         if len(set(map(paper_name, values["sources"]))) < len(sources):
             raise ValueError(f"sources {values['sources']} names a domain twice.")
-        for name, choices in _CHOICES.items():
+        # looked up now, since a reader may have added a scheme
+        known = {"tier": TIERS, "conditioning": ("none", *SCHEMES), "adaptation": MODES, "recipe": RECIPES}
+        for name, choices in known.items():
             values[name] = _one_of(name, getattr(self, name), choices)
         if self.precision is not None:
             values["precision"] = _one_of("precision", self.precision, AUTOCAST)
@@ -77,12 +80,12 @@ class Experiment:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def resolved(self) -> "Experiment":
+    def resolved(self) -> "Resolved":
         """The same experiment with every None replaced, and what cannot matter set to one value:
         a baseline has no adaptation, rank, lambda or tau_c."""
-        tier = TIERS[self.tier]
+        tier = self.of_tier
         values = {name: getattr(tier, name) for name in _OF_THE_TIER}
-        values["precision"] = tier.precision or RECIPES[self.recipe].precision
+        values["precision"] = tier.precision or self.of_recipe.precision
         epochs = self.epochs or tier.epochs
         values["warmup"] = _in_proportion(tier.warmup, epochs, tier.epochs)
         # two that fall into one epoch count once, and the first epoch never decays
@@ -90,23 +93,30 @@ class Experiment:
         values["milestones"] = tuple(dict.fromkeys(milestones))
         values = {name: value if getattr(self, name) is None else getattr(self, name) for name, value in values.items()}
         if self.conditioning == "none":
-            return replace(self, **values, adaptation="frozen", rank=1, lambda_=0.0, tau_c=1.0)
+            values |= {"adaptation": "frozen", "rank": 1, "lambda_": 0.0, "tau_c": 1.0}
+            return Resolved(**asdict(self) | values)
         lambda_, tau_c = tier.schemes.get(self.conditioning, (1.0, paper_tau_c(self.sources)))
         values["lambda_"] = lambda_ if self.lambda_ is None else self.lambda_
         values["tau_c"] = tau_c if self.tau_c is None else self.tau_c
         rank = self.rank or (paper_rank(self.sources) if tier.share is None else 8)
-        return replace(self, **values, rank=rank if self.adaptation == "lora" else 1)
+        values["rank"] = rank if self.adaptation == "lora" else 1
+        return Resolved(**asdict(self) | values)
 
     @property
-    def batch(self) -> int:
-        """Images of a training step of a resolved experiment: P identities with K images each."""
-        return self.identities * self.instances
+    def of_tier(self) -> Tier:
+        """What the tier alone decides: sizes, weights and where the data is."""
+        return TIERS[self.tier]
+
+    @property
+    def of_recipe(self) -> Recipe:
+        """What the recipe decides where text and official code differ."""
+        return RECIPES[self.recipe]
 
     @property
     def test_resize(self) -> str:
         """The filter that brings test images to size; the official code takes another one where it was
         trained on one data set."""
-        return RECIPES[self.recipe].test_resize if len(self.sources) == 1 else "bicubic"
+        return self.of_recipe.test_resize if len(self.sources) == 1 else "bicubic"
 
     @property
     def label(self) -> str:
@@ -115,7 +125,32 @@ class Experiment:
         return f"{'+'.join(self.sources)} {scheme} seed {self.seed}"
 
 
-_CHOICES = {"tier": TIERS, "conditioning": ("none", *SCHEMES), "adaptation": MODES, "recipe": RECIPES}
+class Resolved(Experiment):
+    """An experiment that leaves nothing to its tier, of `Experiment.resolved`: what training reads."""
+
+    rank: int
+    lambda_: float
+    tau_c: float
+    epochs: int
+    lr: float
+    tau: float
+    precision: str
+    warmup: int
+    milestones: tuple[int, ...]
+    identities: int
+    instances: int
+    weight_decay: float
+    padding: int
+    erasing: float
+    jitter: float
+    gamma: float
+
+    @property
+    def batch(self) -> int:
+        """Images of a training step: P identities with K images each."""
+        return self.identities * self.instances
+
+
 _LARGEST = sys.float_info.max
 #: kind, least and largest value of every number. seed: what every generator that it goes to can take.
 _NUMBERS: dict[str, tuple[type, float, float]] = {
@@ -138,18 +173,22 @@ def _one_of(what: str, value, choices) -> str:
     return str(value)
 
 
-def _number(name: str, value, kind: type, least: float, most: float):
-    right = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+def _is(kind: type, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _number(name: str, value: Any, kind: type, least: float, most: float):
+    right = _is(Integral if kind is int else Real, value)
     # Python's own numbers compare without overflow, NumPy's small ones do not
-    if not right or not least <= (int(value) if isinstance(value, Integral) else float(value)) <= most:
+    if not right or not least <= (int(value) if _is(Integral, value) else float(value)) <= most:
         limit = f"at least {least:g}" if most == _LARGEST else f"{least:g} to {most:.10g}"
         raise ValueError(f"{name} is {value!r}; expected a {'whole ' * (kind is int)}number of {limit}.")
-    return kind(value)
+    return int(value) if kind is int else float(value)
 
 
 def _milestones(value) -> tuple[int, ...]:
-    epochs = value if isinstance(value, (tuple, list)) else [None]
-    right = all(isinstance(m, Integral) and not isinstance(m, bool) and m > 0 for m in epochs)
+    epochs: list[Any] = list(value) if isinstance(value, (tuple, list)) else [None]
+    right = all(_is(Integral, m) and m > 0 for m in epochs)
     if not right or any(a >= b for a, b in zip(epochs, epochs[1:])):
         raise ValueError(f"milestones is {value!r}; expected rising epochs such as (30, 50), or () for no decay.")
     return tuple(int(m) for m in value)

@@ -1,9 +1,14 @@
 """The encoder's layers in fewer operations, equal but for rounding; parameters and their names stay as they
 are. At the lite size a step is a thousand small operations, most of which cost more than their arithmetic."""
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from open_clip.transformer import VisionTransformer
 
 _QUICK = 1.702  # of QuickGELU
 
@@ -47,6 +52,9 @@ class SelfAttention(Lean, nn.MultiheadAttention):
 class QuickMLP(Lean, nn.Sequential):
     """x sigmoid(1.702 x) = SiLU(1.702 x) / 1.702; in training both factors go into the weights around it."""
 
+    c_fc: nn.Linear
+    c_proj: nn.Linear
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:  # for a few images the factors would cost more than they save
             return super().forward(x)
@@ -55,7 +63,7 @@ class QuickMLP(Lean, nn.Sequential):
         return F.linear(h, narrow.weight / _QUICK, narrow.bias)
 
 
-def lean_visual(visual: nn.Module) -> nn.Module:
+def lean_visual(visual: "VisionTransformer") -> "VisionTransformer":
     """Make open_clip's VisionTransformer lean and return it."""
     from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 

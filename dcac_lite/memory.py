@@ -11,6 +11,8 @@ class PrototypeMemory(nn.Module):
     Eq. 6 and 7 write z; as in the official code it is the L2-normalised feature after the neck, and
     every updated row is normalised again."""
 
+    prototypes: Tensor
+
     def __init__(self, identities: int, width: int, tau: float, gamma: float = 0.2):
         super().__init__()
         self.tau, self.gamma = tau, gamma

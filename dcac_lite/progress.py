@@ -24,9 +24,10 @@ def line(items=None, text: str = "", total: int | None = None, unit: str = "it",
 
         @staticmethod
         def status_printer(file):
-            from IPython.display import display
+            from IPython.display import DisplayHandle
 
-            handle = display({"text/plain": ""}, raw=True, display_id=True)
+            handle = DisplayHandle()
+            handle.display({"text/plain": ""}, raw=True)
             return lambda now: handle.update({"text/plain": now} if now else NOTHING, raw=True)
 
     return Line(items, **look, file=io.StringIO(), ascii=False)

@@ -1,7 +1,8 @@
 """A run lives in a folder named after its content: experiment, data, weights and code.
 
 `run(Experiment(...))` returns the finished run if there is one and trains it otherwise. Two
-processes that ask at once train it once; a killed one resumes.
+processes that ask at once train it once; a killed one resumes. A checkpoint of the authors becomes such a
+folder too (`release.convert`), which holds the Stable Diffusion that it was trained with.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import platform
 import subprocess
 import warnings
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import timedelta
 from functools import cache
 from importlib.metadata import version
@@ -21,7 +22,8 @@ import torch
 from filelock import FileLock
 
 from .checkpoints import trained_state
-from .code_key import EVALUATION, RESULTS, TRAINING, code_key
+from .code_key import EVALUATION, RESULTS, TRAINING, class_key, code_key
+from .conditioning import SCHEMES
 from .data.domains import training_set
 from .data.load import load_domain
 from .data.registry import domain_name
@@ -30,17 +32,18 @@ from .device import AUTOCAST, compute_device
 from .encoder import ReIDModel
 from .evaluation import evaluate
 from .experiment import Experiment
-from .paths import CLONE, IN_CLONE, remove_parts, replacing, runs_root
-from .pretrained.files import check_fit, file_sha256, load_exactly, read_json, read_tensors
-from .pretrained.stable_diffusion import REVISIONS
-from .release.convert import load_converted
-from .tiers import TIERS
+from .paths import CLONE, IN_CLONE, remove_parts, runs_root
+from .pretrained.clip import build_visual
+from .pretrained.files import check_fit, file_sha256, load_exactly, read_json, read_tensors, write_json
+from .pretrained.hub import REVISIONS
 from .trainer import Machine
-from .training import build, train
+from .training import assemble, diffusion_of, train
 
 #: In a run's folder, written last: the checksums of the files that do not change any more.
 COMPLETE = "complete"
-RECORDS = ("config.json", "history.csv", "provenance.json")
+#: In the folder of a run that was trained elsewhere: its own Stable Diffusion, a diffusers folder.
+STABLE_DIFFUSION = "stable-diffusion"
+RECORDS = ("config.json", "visual.json", "history.csv", "provenance.json")
 
 
 class Run:
@@ -65,7 +68,6 @@ class Run:
         file, finished = self.folder / name, self.folder / COMPLETE
         if not file.is_file():
             raise FileNotFoundError(f"{file} does not exist; the run is not finished, or not whole.")
-        # a converted run has not been trained here and has none
         if finished.exists() and read_json(finished).get(name) != file_sha256(file):
             raise ValueError(f"{file} is not as it was when the run was finished; delete the folder to train it again.")
         return file
@@ -79,7 +81,8 @@ class Run:
 
     @property
     def provenance(self) -> dict:
-        """Versions, commit, hardware, data fingerprint and seconds of training."""
+        """Versions, commit, hardware, data fingerprint and seconds of training; of a converted checkpoint also
+        what became of its tensors."""
         return read_json(self._checked("provenance.json"))
 
     def _trained(self) -> tuple[Path, dict, int]:
@@ -91,22 +94,22 @@ class Run:
         return file, state, len(state["reid.classifier.weight"])
 
     def model(self) -> DCAC:
-        """The trained `DCAC`, in evaluation mode; needs the tier's pre-trained weights, but no data. Raises
-        ValueError naming them when tensors of model.safetensors do not fit."""
-        if (self.folder / "stable-diffusion").is_dir():  # made by `convert` from an official checkpoint
-            return load_converted(self.folder)
+        """The trained `DCAC`, in evaluation mode; needs the tier's Stable Diffusion unless the run holds its own, but
+        no CLIP and no data. Raises ValueError naming them when tensors of model.safetensors do not fit."""
         file, state, identities = self._trained()
-        dcac, _ = build(self.experiment, identities)
+        visual, sd = build_visual(read_json(self._checked("visual.json"))), None
+        if self.experiment.conditioning != "none":
+            own = self.folder / STABLE_DIFFUSION
+            sd = diffusion_of(self.experiment, own if own.is_dir() else None)
+        dcac = assemble(self.experiment, identities, visual, sd)
         check_fit(trained_state(dcac), state, file)
         dcac.load_state_dict(state, strict=False)
         return dcac.eval()
 
     def reid(self) -> ReIDModel:
-        """The trained `ReIDModel` alone, in evaluation mode: all that a test needs. Asks for no Stable Diffusion."""
-        if (self.folder / "stable-diffusion").is_dir():
-            return self.model().reid
+        """The trained `ReIDModel` alone, in evaluation mode: all that a test needs. Asks for no pre-trained weights."""
         file, state, identities = self._trained()
-        reid = build(replace(self.experiment, conditioning="none"), identities)[0].reid
+        reid = ReIDModel(build_visual(read_json(self._checked("visual.json"))), identities)
         load_exactly(reid, {k.removeprefix("reid."): v for k, v in state.items() if k.startswith("reid.")}, file)
         return reid.eval()
 
@@ -129,7 +132,7 @@ class Run:
                 metrics[target] = values | {"sha256": _checksum(target, values)}
                 stored = self.folder / "metrics.json"
                 try:
-                    _write_json(stored, metrics)
+                    write_json(metrics, stored)
                 except OSError as error:  # somebody else's run, or a full disk: the numbers are right all the same
                     why = f"{stored} ({error.strerror}); the next call measures again."
                     warnings.warn(f"The metrics on {target} were not stored in {why}", stacklevel=2)
@@ -170,17 +173,22 @@ def run(
             remove_parts(folder)
         state.wait_for_everyone()  # another job may have finished the run while this one waited
         if not complete.exists():
-            _write_json(folder / "config.json", {"experiment": asdict(experiment), "data": data.fingerprint})
+            describe(folder, experiment, data.fingerprint)
             seconds = train(experiment, data, folder, progress, resume, checkpoint_every, machine)
-            _write_json(folder / "provenance.json", provenance() | {"data": data.fingerprint, "seconds": seconds})
+            finish(folder, {"data": data.fingerprint, "seconds": seconds})
             state.wait_for_everyone()
-            _write_json(complete, {name: file_sha256(folder / name) for name in RECORDS})
     return Run(folder)
 
 
-def _write_json(path: Path, value) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1))
+def describe(folder: Path, experiment: Experiment, data: str | None) -> None:
+    """The first file of a run's folder. data: the fingerprint of what it is trained on, None where nobody knows."""
+    write_json({"experiment": asdict(experiment), "data": data}, folder / "config.json")
+
+
+def finish(folder: Path, facts: dict) -> None:
+    """The last files of a run's folder: `provenance` and `facts`, and the checksums by which the run is complete."""
+    write_json(provenance() | facts, folder / "provenance.json")
+    write_json({name: file_sha256(folder / name) for name in RECORDS}, folder / COMPLETE)
 
 
 def _checksum(target: str, values: dict) -> str:
@@ -189,21 +197,22 @@ def _checksum(target: str, values: dict) -> str:
 
 
 def _key(experiment: Experiment, data: str) -> str:
-    tier = TIERS[experiment.tier]
+    tier = experiment.of_tier
     # the rest of the tier's values are in the resolved experiment; of the weights their content counts, not their place
-    sizes = [tier.image_size, tier.diffusion_size, tier.ema]
+    choices, sizes = asdict(experiment.of_recipe), [tier.image_size, tier.diffusion_size, tier.ema]
     weights = _weights_key(str(tier.clip), str(tier.stable_diffusion))
-    text = json.dumps([asdict(experiment), sizes, data, weights, code_key(TRAINING)], sort_keys=True)
+    own = "" if experiment.conditioning == "none" else class_key(SCHEMES[experiment.conditioning])
+    text = json.dumps([asdict(experiment), choices, sizes, data, weights, code_key(TRAINING), own], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @cache
 def _weights_key(*sources: str) -> str:
-    """Hash of a tier's weights when they are folders, else their names and the hub's revision."""
-    digest = hashlib.sha256("".join(REVISIONS.get(source, "") for source in sources).encode())
+    """Hash of a tier's weights when they are folders, else of their names and the hub's revisions."""
+    digest = hashlib.sha256()
     for source in sources:
         files = sorted(Path(source).rglob("*.safetensors")) if Path(source).is_dir() else []
-        digest.update(b"".join(f.read_bytes() for f in files) or source.encode())
+        digest.update(b"".join(f.read_bytes() for f in files) or json.dumps([source, REVISIONS]).encode())
     return digest.hexdigest()[:16]
 
 

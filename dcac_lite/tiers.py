@@ -117,7 +117,8 @@ TIERS: dict[str, Tier] = {"smoke": SMOKE, "lite": LITE, "full": FULL, "rehearsal
 
 def paper_tau_c(sources: tuple[str, ...]) -> float:
     """tau_c of Sec. 5.2: it grows with the training set."""
-    return {("C3",): 0.1, ("MA",): 0.6, ("D",): 0.6}.get(tuple(map(paper_name, sources)), 1.0)
+    smaller: dict[tuple[str, ...], float] = {("C3",): 0.1, ("MA",): 0.6, ("D",): 0.6}
+    return smaller.get(tuple(map(paper_name, sources)), 1.0)
 
 
 def paper_rank(sources: tuple[str, ...]) -> int:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ from .data.moments import cached_moments
 from .dcac import DCAC
 from .device import AUTOCAST, keep_float32
 from .diffusion import idle_parameters, sample_latents
-from .experiment import Experiment
+from .experiment import Resolved
 from .pretrained.stable_diffusion import StableDiffusion
-from .recipes import RECIPES
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
 def lr_factor(epoch: int, warmup: int, milestones: tuple[int, ...], from_start: bool = False) -> float:
@@ -53,7 +55,8 @@ class Batch:
 
     def share(self, start: int, size: int) -> "Batch":
         """`size` rows from `start` on."""
-        return Batch(*(None if t is None else t[start : start + size] for t in self))
+        rows = {name: t[start : start + size] for name, t in vars(self).items() if t is not None}
+        return replace(self, **rows)
 
 
 class _Fetched(NamedTuple):
@@ -66,13 +69,7 @@ class _Fetched(NamedTuple):
 
 
 def step_inputs(
-    experiment: Experiment,
-    data: TrainingSet,
-    moments: np.ndarray | None,
-    scaling: float,
-    rows: Tensor,
-    step: int,
-    device,
+    experiment: Resolved, data: TrainingSet, moments: np.ndarray | None, scaling: float, rows: Tensor, step: int, device
 ) -> Batch:
     """The batch of the images at `rows`. All that is random in a step comes from
     one generator seeded by the experiment's seed and the step, which is why a run can be resumed
@@ -87,19 +84,20 @@ def _fetch(data: TrainingSet, moments: np.ndarray | None, rows: Tensor) -> _Fetc
     fetched = _Fetched(data.images(rows), data.labels[rows], own)
     if not torch.cuda.is_available():
         return fetched
-    return _Fetched(*(None if t is None else t.pin_memory() for t in fetched))
+    return fetched._replace(**{name: t.pin_memory() for name, t in fetched._asdict().items() if t is not None})
 
 
-def _on_device(experiment: Experiment, fetched: _Fetched, scaling: float, step: int, device: torch.device) -> Batch:
-    images, labels, moments = (None if t is None else t.to(device, non_blocking=True) for t in fetched)
+def _on_device(experiment: Resolved, fetched: _Fetched, scaling: float, step: int, device: torch.device) -> Batch:
+    images, labels = (t.to(device, non_blocking=True) for t in fetched[:2])
     generator = torch.Generator(device).manual_seed(experiment.seed * 1_000_003 + step)
     x = augment(images, experiment.padding, experiment.erasing, experiment.jitter, generator)
-    if moments is None:
+    if fetched.moments is None:
         return Batch(x, labels)
+    moments = fetched.moments.to(device, non_blocking=True)
     B, both, h, w = moments.shape  # mean and log-variance of each of the latent's channels
     shape = B, both // 2, h, w
     sampling = torch.randn(shape, generator=generator, device=device)
-    if not RECIPES[experiment.recipe].posterior_sample:
+    if not experiment.of_recipe.posterior_sample:
         sampling = torch.zeros_like(sampling)
     latents = sample_latents(moments.float(), scaling, sampling)
     noise = torch.randn(shape, generator=generator, device=device)
@@ -131,7 +129,7 @@ class Trainer:
 
     def __init__(
         self,
-        experiment: Experiment,
+        experiment: Resolved,
         data: TrainingSet,
         dcac: DCAC,
         sd: StableDiffusion | None,
@@ -161,41 +159,42 @@ class Trainer:
         self.device = self.accelerator.device
         self.experiment, self.data, self.dcac = experiment, data, dcac
         self.moments, self.scaling = None, 1.0
-        if sd is not None:
+        if sd is not None and dcac.unet is not None:
             sd.vae.to(self.device)
             with self.accelerator.main_process_first():
                 self.moments = cached_moments(sd, data, progress)
             sd.vae.cpu()  # its work is done
-            self.scaling = sd.vae.config.scaling_factor
-            self._prepare_unet(machine)
+            self.scaling = sd.vae.config["scaling_factor"]
+            self._prepare_unet(dcac.unet, machine)
             idle = [f"unet.{name}" for name in idle_parameters(dcac.unet)]
             # else every backward pass would look for them and wait for the device
             DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(dcac, idle)
         if machine.compile:
             dcac.reid.visual.compile(dynamic=False)  # training, a batch of the prototypes' and the rest: three sizes
-            torch._functorch.config.donated_buffer = False  # `gradient_norms` goes backward twice
+            from torch._functorch import config
+
+            config.donated_buffer = False  # `gradient_norms` goes backward twice
         learning = [p for p in dcac.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(learning, lr=experiment.lr, weight_decay=experiment.weight_decay, fused=True)
         self.model, self.optimizer = self.accelerator.prepare(dcac, optimizer)
         self.model.train()
 
-    def _prepare_unet(self, machine: Machine) -> None:
-        from peft.tuners.tuners_utils import BaseTunerLayer
+    def _prepare_unet(self, unet: "UNet2DConditionModel", machine: Machine) -> None:
+        from peft.tuners.lora import LoraLayer
 
         from .lean_unet import FoldedLinear
 
-        unet = self.dcac.unet
         low = AUTOCAST[self.experiment.precision]
         folded = {layer.base_layer for layer in unet.modules() if isinstance(layer, FoldedLinear)}
         for layer in unet.modules() if low is not None else ():
-            if isinstance(layer, BaseTunerLayer):
+            if isinstance(layer, LoraLayer):
                 layer.cast_input_dtype_enabled = False  # to float32, from where autocast would cast back
             elif isinstance(layer, (nn.Linear, nn.Conv2d)) and layer not in folded:
                 for parameter in (p for p in layer.parameters() if not p.requires_grad):
                     # autocast would make this copy anew in every step; what learns stays float32
                     parameter.data = parameter.data.to(low)
         if self.device.type == "cuda" and machine.channels_last:
-            unet.to(memory_format=torch.channels_last)
+            nn.Module.to(unet, memory_format=torch.channels_last)  # diffusers hides the signature of its own
         if machine.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
         if machine.compile:
@@ -204,7 +203,7 @@ class Trainer:
     def start_epoch(self, epoch: int, reset_memory: bool = True) -> float:
         """Set the epoch's learning rate and return it; the prototypes become the centroids (Sec. 4.1)."""
         e = self.experiment
-        lr = e.lr * lr_factor(epoch, e.warmup, e.milestones, RECIPES[e.recipe].warmup_from_start)
+        lr = e.lr * lr_factor(epoch, e.warmup, e.milestones, e.of_recipe.warmup_from_start)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if reset_memory:
@@ -216,8 +215,12 @@ class Trainer:
         share = -(-len(self.data) // self.accelerator.num_processes)
         rows = (self.accelerator.process_index * share + torch.arange(share)).clamp(max=len(self.data) - 1)
         with self.accelerator.autocast():
-            own = torch.cat([self.dcac.reid.features(self.data.images(some)) for some in rows.split(256)])
-        return self.accelerator.gather(own.to(self.device))[: len(self.data)]
+            own = torch.cat([self.dcac.reid.features(self.data.images(some)) for some in torch.split(rows, 256)])
+        return self._gathered(own.to(self.device))[: len(self.data)]
+
+    def _gathered(self, own: Tensor) -> Tensor:
+        """The rows of all processes, in their order."""
+        return cast(Tensor, self.accelerator.gather(own))
 
     def inputs(self, batches: Iterable[Tensor], first_step: int) -> Iterator[Batch]:
         """The batch of each group of row numbers; the next one is fetched while one is used."""
@@ -252,7 +255,7 @@ class Trainer:
                 value = value.detach().square() if name.startswith("gradient_") else value.detach()
                 sums[name] = sums.get(name, 0) + value / accumulation
         feature = F.normalize(torch.cat(features))
-        self.dcac.memory.update(self.accelerator.gather(feature), self.accelerator.gather(own.labels))
+        self.dcac.memory.update(self._gathered(feature), self._gathered(own.labels))
         if processes > 1:
             sums = dict(zip(sums, self.accelerator.reduce(torch.stack(list(sums.values())), "mean")))
         # the gradient of a mean over equal shares, from the squared norms of the shares' own gradients

@@ -3,10 +3,11 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .adaptation import adapt, add_stray_biases
 from .checkpoints import Checkpoints, trained_state
@@ -15,45 +16,51 @@ from .data.domains import TrainingSet
 from .dcac import DCAC
 from .diffusion import use_one_token_attention
 from .encoder import ReIDModel
-from .experiment import Experiment
+from .experiment import Experiment, Resolved
 from .lean_unet import lean_unet
 from .memory import PrototypeMemory
 from .paths import replacing
-from .pretrained.clip import load_clip_visual
-from .pretrained.files import write_tensors
+from .pretrained.clip import load_clip_visual, visual_architecture
+from .pretrained.files import write_json, write_tensors
 from .pretrained.stable_diffusion import StableDiffusion, load_stable_diffusion
 from .progress import line
-from .recipes import RECIPES
 from .sampling import epoch_batches
-from .tiers import TIERS
 from .trainer import Machine, Trainer
+
+if TYPE_CHECKING:
+    from open_clip.transformer import VisionTransformer
 
 LOG_EVERY = 16  # steps between two looks at the losses, each of which waits for the device
 
 
-def build(experiment: Experiment, identities: int) -> tuple[DCAC, StableDiffusion | None]:
+def build(experiment: Resolved, identities: int) -> tuple[DCAC, StableDiffusion | None]:
     """The untrained model of a resolved experiment and, unless it is a baseline, its Stable Diffusion.
 
     New weights come from torch's global generator, seeded here with the experiment's seed; the Re-ID
     side is drawn first, so that a baseline and a DCAC of one seed start equal."""
-    tier = TIERS[experiment.tier]
     torch.manual_seed(experiment.seed)
-    visual, sd = load_clip_visual(tier.clip, tier.image_size), None
-    if experiment.conditioning != "none":
-        sd = load_stable_diffusion(tier.stable_diffusion, tier.diffusion_size, ema=tier.ema)
+    visual = load_clip_visual(experiment.of_tier.clip, experiment.of_tier.image_size)
+    sd = None if experiment.conditioning == "none" else diffusion_of(experiment)
     return assemble(experiment, identities, visual, sd), sd
 
 
-def assemble(experiment: Experiment, identities: int, visual: nn.Module, sd: StableDiffusion | None) -> DCAC:
+def diffusion_of(experiment: Experiment, own: Path | None = None) -> StableDiffusion:
+    """The Stable Diffusion of an experiment's tier, or that of the diffusers folder `own` at the tier's size."""
+    tier = experiment.of_tier
+    source, ema = (tier.stable_diffusion, tier.ema) if own is None else (own, True)
+    return load_stable_diffusion(source, tier.diffusion_size, ema=ema)
+
+
+def assemble(experiment: Resolved, identities: int, visual: "VisionTransformer", sd: StableDiffusion | None) -> DCAC:
     """The model of a resolved experiment from an image tower and, unless it is a baseline, a Stable Diffusion,
     whose U-Net is adapted in place."""
-    recipe = RECIPES[experiment.recipe]
+    recipe = experiment.of_recipe
     reid = ReIDModel(visual, identities)
     width = reid.classifier.in_features
     memory = PrototypeMemory(identities, width, experiment.tau, experiment.gamma)
     if sd is None:
         return DCAC(reid, memory)
-    dim = sd.unet.config.cross_attention_dim
+    dim = sd.unet.config["cross_attention_dim"]
     rescaled = experiment.conditioning == "class-wise" and recipe.class_wise_rescaled
     scheme = "class-wise-rescaled" if rescaled else experiment.conditioning
     condition = make_condition(scheme, identities, width, dim, experiment.tau_c)
@@ -66,7 +73,7 @@ def assemble(experiment: Experiment, identities: int, visual: nn.Module, sd: Sta
 
 
 def train(
-    experiment: Experiment,
+    experiment: Resolved,
     data: TrainingSet,
     folder: Path,
     progress: bool = True,
@@ -74,9 +81,9 @@ def train(
     checkpoint_every: int | None = None,
     machine: Machine = Machine(),
 ) -> float:
-    """Train a resolved experiment; writes `model.safetensors` (what was trained) and `history.csv`
-    into `folder` and returns the seconds of training. The history's `gradient_reid` and `gradient_dif`
-    are `dcac.gradient_norms` at the last step of each epoch.
+    """Train a resolved experiment and return the seconds of training. Writes into `folder` `model.safetensors`
+    (`checkpoints.trained_state`), `visual.json` (the sizes of the image tower) and `history.csv`, whose
+    `gradient_reid` and `gradient_dif` are `dcac.gradient_norms` at the last step of each epoch.
 
     A checkpoint is written after every epoch, and every `checkpoint_every` steps if given. `resume`:
     "auto" takes up the newest if there is one, to the same weights bit by bit on a CPU; "required"
@@ -156,6 +163,7 @@ def train(
     seconds += time.time() - started
     if accelerator.is_main_process:
         write_tensors(trained_state(dcac), folder / "model.safetensors")
+        write_json(visual_architecture(dcac.reid.visual), folder / "visual.json")
         with replacing(folder / "history.csv") as temporary:
             pd.DataFrame(history).to_csv(temporary, index=False)
         checkpoints.remove()

@@ -100,7 +100,7 @@ def test_a_named_clip_is_found_and_computes_the_same(weights, clip, kind):
 def test_a_clip_that_is_nowhere_says_how_to_fetch_it(weights):
     with pytest.raises(
         FileNotFoundError,
-        match="hf download timm/vit_base_patch16_clip_224.openai open_clip_model.safetensors --local-dir",
+        match="hf download timm/vit_base_patch16_clip_224.openai open_clip_model.safetensors --revision 977e3dd",
     ) as error:
         load_clip(FULL.clip, FULL.image_size)
     assert "DCAC_WEIGHTS" in str(error.value) and "\n" not in str(error.value)

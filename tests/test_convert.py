@@ -1,6 +1,6 @@
 """The authors' checkpoints become runs: every tensor in its place, the same numbers out."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from official_checkpoint import ADAPTED, STRAY, UNET, VAE, official_state, small_parts, unet_to_ldm
 
 from dcac_lite.__main__ import main
-from dcac_lite.release.convert import IDENTITIES, _sources, convert, load_converted
-from dcac_lite.runs import Run
+from dcac_lite.release.convert import IDENTITIES, _sources, convert
+from dcac_lite.runs import COMPLETE, RECORDS, Run
+from dcac_lite.tiers import SMOKE, TIERS
 
 RANK = 3
 
@@ -32,7 +33,7 @@ def converted(official, tmp_path_factory):
     made = {}
     for choice in ("keep", "drop"):
         report = convert(folder / "source_ma.pth", folder / choice, choice, ("MA",), "smoke", UNET, VAE)
-        made[choice] = (folder / choice, report, load_converted(folder / choice))
+        made[choice] = (folder / choice, report, Run(folder / choice).model())
     return made
 
 
@@ -82,9 +83,15 @@ def test_without_biases_and_with_b_zero_it_is_the_plain_unet(parts, noisy, tmp_p
     for choice in ("drop", "keep"):
         convert(tmp_path / "zero.pth", tmp_path / choice, choice, ("MA",), "smoke", UNET, VAE)
         difference[choice] = (
-            (load_converted(tmp_path / choice).unet(latents, timesteps, context).sample - plain).abs().max()
+            (Run(tmp_path / choice).model().unet(latents, timesteps, context).sample - plain).abs().max()
         )
-    assert difference["drop"] == 0 and difference["keep"] > 0.001
+    assert difference["drop"] < 1e-4 and difference["keep"] > 0.001
+
+
+def test_a_converted_run_needs_no_weights_of_others(converted, monkeypatch, tmp_path):
+    monkeypatch.setitem(TIERS, "smoke", replace(SMOKE, clip=tmp_path / "none", stable_diffusion=tmp_path / "none"))
+    run = Run(converted["keep"][0])
+    assert torch.equal(run.reid().classifier.weight, run.model().reid.classifier.weight)
 
 
 @torch.no_grad()
@@ -120,6 +127,15 @@ def test_a_converted_run_is_evaluated_as_any_other(converted):
     table = run.evaluate("C3")
     assert 0 < table["mAP"][0] < 100 and run.experiment.recipe == "official" and run.experiment.rank == RANK
     assert Run(converted["drop"][0]).experiment.recipe == "default"
+
+
+def test_a_converted_run_has_the_records_of_any_other(converted):
+    folder, report, _ = converted["keep"]
+    run = Run(folder)
+    assert {*RECORDS, COMPLETE, "model.safetensors"} <= {file.name for file in folder.iterdir()}
+    assert run.provenance["converted"] == report and run.provenance["versions"]["torch"]
+    assert len(run.history) == 0 and "total" in run.history
+    assert torch.equal(run.reid().neck.running_mean, run.model().reid.neck.running_mean)
 
 
 def test_the_report_counts_the_stray_biases(converted):
@@ -225,11 +241,10 @@ def test_a_damaged_converted_folder_is_refused(converted, tmp_path):
     content[-5] ^= 64  # one bit of one number
     weights.write_bytes(content)
     with pytest.raises(ValueError, match="model.safetensors is damaged"):
-        load_converted(folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "converted"}))
-    with pytest.raises(ValueError, match="config.json"):
-        load_converted(folder)
+        Run(folder).model()
+    (folder / "config.json").write_text((folder / "config.json").read_text().replace("smoke", "lite"))
+    with pytest.raises(ValueError, match="config.json is not as it was when the run was finished"):
+        Run(folder)
 
 
 def test_the_command_ends_in_one_sentence(tmp_path, capsys):
@@ -249,6 +264,6 @@ def test_parallel_and_lightning_wrappings_are_opened(official, converted, tmp_pa
     )
     convert(tmp_path / "w.pth", tmp_path / "out", "keep", ("MA",), "smoke", UNET, VAE)
     half, full = (
-        m.reid.classifier.weight.detach().numpy() for m in (load_converted(tmp_path / "out"), converted["keep"][2])
+        m.reid.classifier.weight.detach().numpy() for m in (Run(tmp_path / "out").model(), converted["keep"][2])
     )
     assert half.dtype == np.float32 and np.allclose(half, full, rtol=1e-3, atol=1e-3)

@@ -129,6 +129,7 @@ def test_rank_list_longer_than_the_gallery():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"ranks": 5}, r"ranks is 5; expected several whole numbers such as \(1, 5, 10\)"),
         ({"query": torch.zeros(3, 4)}, "Query features have 4 entries and gallery features 2"),
         ({"gallery": torch.zeros(5)}, r"gallery features have shape \[5\]"),
         ({"query_pids": np.zeros(2, int)}, r"There are 3 query features and person ids of shape \[2\]"),

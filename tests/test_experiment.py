@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from dcac_lite import TIERS, Experiment, load_domain, training
+from dcac_lite import SCHEMES, TIERS, Experiment, load_domain, run, training
 from dcac_lite.__main__ import parse
 from dcac_lite.checkpoints import Checkpoints
+from dcac_lite.conditioning import CorrelationAware
+from dcac_lite.pretrained.files import read_json
 from dcac_lite.runs import Run, _key
 from dcac_lite.trainer import Trainer, lr_factor
 
@@ -97,6 +99,45 @@ def test_every_setting_has_a_key_of_its_own():
     keys = {_key(replace(base, **{name: value}), "data") for name, value in changed.items()}
     assert len(keys | {_key(base, "data")}) == len(changed) + 1
     assert len({_key(Experiment(tier="full", lr=lr).resolved(), "data") for lr in (1, 1.0, np.float32(1))}) == 1
+
+
+class Mine(CorrelationAware):
+    """A reader's own scheme: half the condition."""
+
+    share = 0.5
+
+    def forward(self, logits, z, labels):
+        return self.share * super().forward(logits, z, labels)
+
+
+class MineToo(Mine):
+    share = 0.25
+
+
+def test_a_scheme_of_one_s_own_is_trained_under_a_key_of_its_code(monkeypatch):
+    with pytest.raises(ValueError, match="conditioning is 'mine'; expected one of none, correlation-aware"):
+        Experiment(conditioning="mine")
+    monkeypatch.setitem(SCHEMES, "mine", Mine)
+    e = Experiment(tier="smoke", conditioning="mine", epochs=1, iterations=1).resolved()
+    found = run(e, progress=False)
+    assert type(found.model().condition) is Mine and found.folder.name == _key(
+        e, read_json(found.folder / "config.json")["data"]
+    )
+    keys = {_key(e, "data")}
+    monkeypatch.setitem(SCHEMES, "mine", MineToo)
+    keys.add(_key(e, "data"))
+    monkeypatch.setattr(MineToo, "share", 0.75)
+    keys.add(_key(e, "data"))
+    monkeypatch.setattr(MineToo, "forward", lambda self, logits, z, labels: self.prompts[labels])
+    assert len(keys | {_key(e, "data")}) == 4
+
+
+def test_a_scheme_without_source_is_refused(monkeypatch):
+    made = {"Mine": Mine, "__name__": "__main__"}
+    exec("class Typed(Mine):\n    def forward(self, *inputs):\n        return 1", made)
+    monkeypatch.setitem(SCHEMES, "typed", made["Typed"])
+    with pytest.raises(ValueError, match="The source of Typed.forward cannot be read"):
+        run(Experiment(tier="smoke", conditioning="typed"), progress=False)
 
 
 # ---------------------------------------------------------------- types

@@ -1,14 +1,16 @@
 """One training step against the official computation written out in plain torch, and the rest of the recipe."""
 
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from official_step import awaken, learnable_parts, official_neck, official_prototypes, official_step
+from plain_vit import awaken, learnable_parts, plain_vit
 
+from benchmarks.plain_method import plain_losses, plain_neck, plain_prototypes, update_memory
 from dcac_lite import DCAC, SCHEMES, Experiment, PrototypeMemory, ReIDModel, adapt, make_condition
 from dcac_lite.adaptation import add_stray_biases
 from dcac_lite.augment import random_crop, random_erasing
@@ -57,14 +59,15 @@ def both():
     moments, sampling = torch.randn(BATCH, 8, 8, 8), torch.randn(BATCH, 4, 8, 8)
     timesteps = torch.randint(1000, (BATCH,))
 
-    bn = official_neck(reid.neck)
+    bn = plain_neck(reid.neck)
     official_memory = memory.prototypes.clone()
     learning = {name: p for name, p in dcac.named_parameters() if p.requires_grad and not name.startswith("reid.neck")}
     mean, logvar = moments.chunk(2, 1)
-    theirs = official_step(
-        reid.visual, reid.classifier.weight, bn, condition.prompts, official_memory, unet, x, labels,
-        (mean + torch.exp(0.5 * logvar) * sampling) * 0.18215, noise, timesteps, TAU_C, TAU, GAMMA,
+    theirs, feature = plain_losses(
+        partial(plain_vit, reid.visual), bn, reid.classifier.weight, condition.prompts, official_memory, unet,
+        x, labels, (mean + torch.exp(0.5 * logvar) * sampling) * 0.18215, noise, timesteps, TAU_C, TAU, 1.0,
     )  # fmt: skip
+    update_memory(official_memory, feature.detach(), labels, GAMMA)
     their_gradients = dict(
         zip(learning, torch.autograd.grad(theirs["total"], learning.values(), retain_graph=True, allow_unused=True))
     )
@@ -285,7 +288,8 @@ def test_prototypes_start_as_normalised_means_of_test_features():
     labels = torch.arange(12) % 4
     memory = PrototypeMemory(4, 24, TAU)
     memory.reset(reid.train().features(images), labels)
-    assert torch.allclose(memory.prototypes, official_prototypes(reid.visual, reid.neck, images, labels), atol=1e-5)
+    expected = plain_prototypes(partial(plain_vit, reid.visual), reid.neck, images, labels)
+    assert torch.allclose(memory.prototypes, expected, atol=1e-5)
 
 
 def test_padding_is_black_and_erasing_is_light_grey():

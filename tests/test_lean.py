@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from official_step import awaken
+from plain_vit import awaken
 
 from dcac_lite import ReIDModel, adapt
 from dcac_lite.adaptation import add_stray_biases

@@ -18,6 +18,9 @@ from dcac_lite.tools.reproduce import NOTEBOOKS, execute, tidy
 from dcac_lite.tools.status import verdicts
 
 ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
+#: Chapters with cells of more than 25 lines, as the formatter breaks them.
+LONGER_CELLS = ("01", "03", "06", "A1")
+
 by_name = pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda p: p.stem)
 
 
@@ -133,7 +136,7 @@ def test_notebook_reads_like_a_book(path):
     notebook = nbformat.read(path, as_version=4)
     code = [c.source for c in notebook.cells if c.cell_type == "code"]
     words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
-    assert max(len(c.splitlines()) for c in code) <= 40  # as the formatter breaks lines
+    assert max(len(c.splitlines()) for c in code) <= (40 if path.stem[:2] in LONGER_CELLS else 25)
     assert words >= 3 * sum(len(c.splitlines()) for c in code)
     assert notebook.metadata.kernelspec.language == "python"
     assert sum("parameters" in c.metadata.get("tags", []) for c in notebook.cells) == 1
@@ -228,7 +231,7 @@ def test_wrong_python_is_one_sentence(monkeypatch, tmp_path):
 
     monkeypatch.setattr(setup_environment, "STAMP", tmp_path / "no-stamp")
     monkeypatch.setattr(setup_environment.sys, "version_info", (3, 9, 1))
-    with pytest.raises(SystemExit, match=r"needs Python 3.11 or 3.12, but .* is Python 3.9.1"):
+    with pytest.raises(SystemExit, match=r"needs Python 3.11 to 3.14, but .* is Python 3.9.1"):
         setup_environment.main()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
+from typing import get_type_hints
 
 from ..paths import figures_folder, replacing
 from ..tiers import REHEARSAL, TIERS, Tier
@@ -128,6 +129,26 @@ def start(namespace: dict, **expected) -> Setup:
         prepare()
     _prepare_session()
     return Setup(tier, figures_folder(tier.name))
+
+
+def experiment_rules() -> dict:
+    """What `start` shall expect of parameters that are fields of an `Experiment`; sources and milestones, which are
+    written as text in a notebook, are not among them."""
+    from ..adaptation import MODES
+    from ..conditioning import SCHEMES
+    from ..device import AUTOCAST
+    from ..experiment import Experiment
+    from ..recipes import RECIPES
+
+    left_out = ("tier", "sources", "milestones", "accumulation")
+    choices = {
+        "conditioning": ("none", *SCHEMES),
+        "adaptation": MODES,
+        "precision": (*AUTOCAST, None),
+        "recipe": tuple(RECIPES),
+    }
+    rules = {name: choices.get(name, hint) for name, hint in get_type_hints(Experiment).items()}
+    return {name: rule for name, rule in rules.items() if name not in left_out}
 
 
 def _injected_names(namespace: dict) -> set[str]:

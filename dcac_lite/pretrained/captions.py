@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .files import check_sizes, read_json, read_tensors, some
 from .hub import hub_folder
-from .stable_diffusion import REVISIONS
 
 #: What is fetched from the hub besides `stable_diffusion.load_stable_diffusion`'s files.
 FILES = [
@@ -63,7 +62,7 @@ def load_text_encoder(source: str | Path, revision: str | None = None) -> TextEn
 
     folder = Path(source)
     if not folder.is_dir():
-        folder = hub_folder(str(source), FILES, revision or REVISIONS.get(str(source)))
+        folder = hub_folder(str(source), FILES, revision)
     described, weights = folder / "text_encoder" / "config.json", folder / "text_encoder" / "model.safetensors"
     check_sizes(read_json(described), _SIZES, described)
     read_tensors(weights)  # transformers' own words for a damaged file name no file

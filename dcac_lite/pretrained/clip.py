@@ -1,8 +1,10 @@
 """CLIP as it is published: its towers from a folder, a file or the hub, at the size of a Re-ID image."""
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +14,19 @@ from ..paths import weights_root
 from .files import check_sizes, load_exactly, read_json, read_tensors
 from .hub import hub_folder
 
+if TYPE_CHECKING:
+    from open_clip import CLIP
+    from open_clip.transformer import VisionTransformer
+
 _SIZES = ("width", "layers", "heads", "head_width", "patch_size")  # of a tower in open_clip's configurations
 
 
-def load_clip_visual(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
+def load_clip_visual(source: str | os.PathLike, image_size: tuple[int, int]) -> "VisionTransformer":
     """The image tower of `load_clip`."""
     return load_clip(source, image_size).visual
 
 
-def load_clip(source: str | Path, image_size: tuple[int, int]) -> nn.Module:
+def load_clip(source: str | os.PathLike, image_size: tuple[int, int]) -> "CLIP":
     """A CLIP with image and text tower in float32, its positions resized to `image_size` (height, width).
 
     source: an open_clip folder, or `NAME:TAG` of open_clip's registry such as
@@ -88,7 +94,7 @@ def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
     return torch.cat([positions[:1].float(), resized.flatten(2)[0].t()])
 
 
-def visual_architecture(visual: nn.Module) -> dict:
+def visual_architecture(visual: "VisionTransformer") -> dict:
     """Sizes of open_clip's VisionTransformer `visual`, from which `build_visual` makes another one."""
     from open_clip.transformer import QuickGELU
 
@@ -100,7 +106,7 @@ def visual_architecture(visual: nn.Module) -> dict:
     }  # fmt: skip
 
 
-def build_visual(architecture: dict) -> nn.Module:
+def build_visual(architecture: dict) -> "VisionTransformer":
     """A newly initialised image tower of the sizes in `visual_architecture`."""
     from open_clip.transformer import QuickGELU, VisionTransformer
 

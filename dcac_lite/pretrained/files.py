@@ -156,6 +156,12 @@ def read_json(path: Path) -> dict:
     return value
 
 
+def write_json(value, path: Path) -> None:
+    """Write what `read_json` reads, whole or not at all."""
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
 def check_sizes(config: Mapping, names: Iterable[str], where) -> None:
     """Raise ValueError unless those of `names` that `config` has, and that are not null, are whole numbers of
     at least 1 or lists of such numbers: else a library answers in as many ways as it has layers."""

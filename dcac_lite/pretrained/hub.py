@@ -5,16 +5,23 @@ from pathlib import Path
 from ..paths import weights_root
 from .files import some
 
+#: What is fetched unless a caller names another revision: the commits that this package was written with.
+REVISIONS = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+    "timm/vit_base_patch16_clip_224.openai": "977e3dd0ec55ab8da155f2fbeb6b5f54948b6e3d",
+}
+
 
 def hub_folder(repo: str, files: list[str], revision: str | None = None) -> Path:
     """A folder that holds `files` of the hub's repository `repo` (OWNER/NAME): `weights_root()/NAME` if
-    there is one, else the hub's local cache, else fetched at `revision`.
+    there is one, else the hub's local cache, else fetched at `revision`; None is that of REVISIONS, or the newest.
 
     Raises FileNotFoundError with the command that fetches what is missing; without a network at once."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     own = weights_root() / repo.rpartition("/")[2]
+    revision = revision or REVISIONS.get(repo)
     command = f"`hf download {repo} {' '.join(files)}{f' --revision {revision}' if revision else ''} --local-dir {own}`"
     if own.is_dir():
         if absent := [name for name in files if not (own / name).is_file()]:

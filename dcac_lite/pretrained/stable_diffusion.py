@@ -1,9 +1,11 @@
 """Stable Diffusion as it is published: U-Net, VAE and noise schedule from a folder, a file or the hub."""
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,6 +13,11 @@ from ..paths import weights_root
 from .files import check_sizes, load_exactly, read_json, read_tensors
 from .hub import hub_folder
 from .single_file import check_schedule, load_single_file
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 #: Of a U-Net or VAE in diffusers' configurations.
 _SIZES = (
@@ -26,9 +33,9 @@ class StableDiffusion:
     """The parts of a pre-trained Stable Diffusion that DCAC uses. `image_size` is the side of the
     square image the VAE encodes (paper: 128; lite: 32)."""
 
-    unet: torch.nn.Module
-    vae: torch.nn.Module
-    scheduler: object
+    unet: "UNet2DConditionModel"
+    vae: "AutoencoderKL"
+    scheduler: "DDPMScheduler"
     image_size: int
 
     @property
@@ -38,15 +45,13 @@ class StableDiffusion:
         return self.vae.config.latent_channels, side, side
 
 
-#: What is fetched from the hub, and at which revision unless the caller names one.
 SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-REVISIONS = {SD15: "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"}
 #: Single-file checkpoints that may lie in the weights folder instead of a diffusers folder.
 SINGLE_FILES = {SD15: ("v1-5-pruned.safetensors", "v1-5-pruned.ckpt")}
 
 
 def load_stable_diffusion(
-    source: str | Path, image_size: int, revision: str | None = None, ema: bool = True
+    source: str | os.PathLike, image_size: int, revision: str | None = None, ema: bool = True
 ) -> StableDiffusion:
     """VAE, U-Net and DDPM schedule in float32. The VAE is frozen for good; the U-Net is left to
     `adaptation.adapt`. The schedule's betas are SD's `scaled_linear`, which the official code calls "linear".
@@ -67,7 +72,7 @@ def load_stable_diffusion(
             raise FileNotFoundError(
                 f"{source} does not exist; expected a diffusers folder, a checkpoint file or a hub id OWNER/NAME."
             )
-        path = _locate(str(source), revision or REVISIONS.get(str(source)), ema)
+        path = _locate(str(source), revision, ema)
     unet, vae, scheduler = load_single_file(path, ema) if path.is_file() else _load_folder(path, ema)
     if scheduler.config.prediction_type != "epsilon":
         kind = scheduler.config.prediction_type

@@ -1,30 +1,27 @@
 """The authors' released checkpoints (`source_ma.pth`, `source_d+ms+c3.pth`, ...) as runs of this package:
 
 python -m dcac_lite convert source_ma.pth runs/full/official-ma [--stray-biases keep|drop]
+
+The folder is that of any finished run, opened by `runs.Run`, with two differences in content: its history has no
+rows, and the Stable Diffusion that the checkpoint holds lies in it.
 """
 
 import argparse
-import json
 import os
 import re
 import shutil
-from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..adaptation import adapt, add_stray_biases
-from ..conditioning import make_condition
-from ..dcac import DCAC
-from ..diffusion import use_one_token_attention
+from ..adaptation import STRAY_BIAS
 from ..encoder import ReIDModel
 from ..experiment import Experiment
-from ..memory import PrototypeMemory
 from ..paths import temporary_name
 from ..pretrained.clip import build_visual, visual_architecture
-from ..pretrained.files import check_fit, file_sha256, load_exactly, read_json, read_tensors, some, write_tensors
+from ..pretrained.files import file_sha256, load_exactly, read_tensors, some, write_json, write_tensors
 from ..pretrained.single_file import (
     SCHEDULE_NAMES,
     SD15_UNET,
@@ -35,7 +32,7 @@ from ..pretrained.single_file import (
     sd15_schedule,
     unet_names,
 )
-from ..pretrained.stable_diffusion import load_stable_diffusion
+from ..runs import STABLE_DIFFUSION, Run, describe, finish
 from ..tiers import TIERS
 
 #: Where the official model keeps its parts -> names here. U-Net and VAE have LDM names below theirs.
@@ -52,7 +49,6 @@ PREFIXES = {
 IDENTITIES = {"MA": 751, "D": 702, "MS": 1041, "C3": 767}
 # loralib's names: weight, bias, lora_A [r, in], lora_B [out, r]
 _LORA = re.compile(r"(.+)\.lora_([AB])$")
-_STRAY = re.compile(r".+\.attn[12]\.to_[qkv]\.bias$")
 
 
 def convert(
@@ -64,11 +60,12 @@ def convert(
     unet: dict = SD15_UNET,
     vae: dict = SD15_VAE,
 ) -> dict:
-    """Write the official checkpoint as a run folder and return a report of what became of its tensors.
+    """Write the official checkpoint as a finished run and return a report of what became of its tensors, which
+    stands in the run's provenance as "converted" too.
 
-    `out` gets config.json, model.safetensors (encoder, neck, classifier, prompts, adapters) and
-    stable-diffusion/, a diffusers folder with the U-Net below the adapters and the VAE. `Run(out)` and
-    `load_converted(out)` open it. Adapters are scaled by 1/r (alpha 1, as the official configurations say).
+    `out` gets the files of a run and stable-diffusion/, a diffusers folder with the U-Net below the adapters and
+    the VAE. Adapters are scaled by 1/r (alpha 1, as the official configurations say). The prototypes, which only
+    training uses and the checkpoint does not hold, are zero.
 
     stray_biases: the official code gives to_q, to_k and to_v of every adapted attention a random bias that
     never learns and that its checkpoints hold. "keep" computes what their authors' model computes,
@@ -96,7 +93,7 @@ def convert(
             f"{checkpoint} has adapters of ranks {sorted(ranks)}; expected one rank (FINETUNE_MODE 'lora')."
         )
     rank = ranks.pop()
-    biases = {name: tensor for name, tensor in parts["unet"].items() if _STRAY.match(name)}
+    biases = {name: tensor for name, tensor in parts["unet"].items() if STRAY_BIAS.fullmatch(name)}
     base = {name: tensor for name, tensor in parts["unet"].items() if name not in adapters and name not in biases}
     network = build_unet(base, unet, checkpoint)
     autoencoder = build_vae(parts["vae"], vae, checkpoint)
@@ -104,10 +101,12 @@ def convert(
     trained = {
         f"unet.{_peft_name(name)}": tensor
         for name, tensor in unet_names(base | added, network.config, checkpoint).items()
-        if _LORA.match(name) or _STRAY.match(name)
+        if _LORA.match(name) or STRAY_BIAS.fullmatch(name)
     }
-    trained |= {f"reid.{name}": tensor for name, tensor in reid.state_dict().items()} | {
-        "condition.prompts": parts["condition"]
+    trained |= {f"reid.{name}": tensor for name, tensor in reid.state_dict().items()}
+    trained |= {
+        "condition.prompts": parts["condition"],
+        "memory.prototypes": torch.zeros(identities, reid.classifier.in_features),
     }
     kept = bool(biases) and stray_biases == "keep"
     experiment = Experiment(
@@ -122,7 +121,6 @@ def convert(
         "file": checkpoint.name,
         "sha256": file_sha256(checkpoint),
         "identities": identities,
-        "visual": visual_architecture(reid.visual),
         "stray_biases": {"layers": len(biases), "numbers": sum(b.numel() for b in biases.values()), "kept": kept},
         "tensors": {
             "reid": len(parts["reid"]),
@@ -140,53 +138,16 @@ def convert(
             temporary / "model.safetensors",
         )
         for name, part in {"unet": network, "vae": autoencoder, "scheduler": sd15_schedule()}.items():
-            part.save_pretrained(temporary / "stable-diffusion" / name)
-        text = json.dumps({"experiment": asdict(experiment), "data": None, "converted": report}, indent=1)
-        (temporary / "config.json").write_text(text)
-        load_converted(temporary)  # what was written must load
+            part.save_pretrained(temporary / STABLE_DIFFUSION / name)
+        describe(temporary, experiment, data=None)
+        write_json(visual_architecture(reid.visual), temporary / "visual.json")
+        (temporary / "history.csv").write_text("step,epoch,lr,id,pcl,dif,total\n")
+        finish(temporary, {"data": None, "seconds": None, "converted": report})
+        Run(temporary).model()  # what was written must load
         os.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return report
-
-
-def load_converted(folder: str | Path) -> DCAC:
-    """The model of a folder that `convert` wrote, in evaluation mode; `.reid` is the Re-ID model alone."""
-    folder = Path(folder)
-    config = read_json(folder / "config.json")
-    try:
-        experiment, report = config["experiment"], config["converted"]
-        tier, rank, tau_c, tau = TIERS[experiment["tier"]], experiment["rank"], experiment["tau_c"], experiment["tau"]
-        identities, kept = report["identities"], report["stray_biases"]["kept"]
-        reid = ReIDModel(build_visual(report["visual"]), identities)
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{folder / 'config.json'} is no description of a converted checkpoint ({error!r}); convert it again."
-        ) from error
-    diffusion = load_stable_diffusion(folder / "stable-diffusion", tier.diffusion_size)
-    unet = add_stray_biases(diffusion.unet) if kept else diffusion.unet
-    elsewhere = {id(parameter) for name, parameter in unet.named_parameters() if not _STRAY.match(name)}
-    unet = adapt(unet, "lora", rank)
-    width = reid.classifier.in_features
-    condition = make_condition("correlation-aware", identities, width, unet.config.cross_attention_dim, tau_c)
-    dcac = DCAC(
-        reid,
-        PrototypeMemory(identities, width, tau, tier.gamma),
-        condition,
-        use_one_token_attention(unet),
-        diffusion.scheduler,
-        experiment["lambda_"],
-    )
-    known = {name for name, parameter in dcac.named_parameters() if id(parameter) in elsewhere}
-    expected = {
-        name: tensor
-        for name, tensor in dcac.state_dict().items()
-        if name not in known and not name.startswith("memory.")
-    }
-    state = read_tensors(folder / "model.safetensors")
-    check_fit(expected, state, folder / "model.safetensors")
-    dcac.load_state_dict(state, strict=False)
-    return dcac.eval()
 
 
 def split_parts(state: dict[str, Tensor], where) -> dict[str, dict[str, Tensor]]:

@@ -1,0 +1,207 @@
+"""Figures of single chapters, each with its text alternative: a chapter says what is drawn, this says how."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .notebook import PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: A matplotlib figure and its description.
+Described = tuple["Figure", str]
+
+
+def hardest_samples(samples: pd.DataFrame, moved: Mapping[int, float]) -> Described:
+    """Chapter 02. samples: a row per image of a batch with `identity` and `cosine` to the prototype before the update;
+    moved: cosine of each identity's new prototype with the old one."""
+    import matplotlib.pyplot as plt
+
+    hardest = samples.groupby("identity")["cosine"].min()
+    position = {y: k for k, y in enumerate(hardest.sort_values().index)}
+    figure, axis = plt.subplots(figsize=(7, 3.4))
+    axis.scatter(samples["identity"].map(position), samples["cosine"], color=PALETTE["baseline"], label="sample")
+    axis.scatter(hardest.index.map(position), hardest, marker="v", s=70, color=PALETTE["wrong"], label="hardest sample")
+    square = {"marker": "s", "facecolors": "none", "edgecolors": PALETTE["correlation-aware"], "s": 60}
+    axis.scatter([position[y] for y in moved], list(moved.values()), **square, label="new prototype")
+    axis.set(
+        title="Prototypes move most of the way to the hardest sample",
+        xlabel="identity of the batch (sorted)",
+        ylabel="cosine with the old prototype",
+        xticks=range(len(position)),
+    )
+    axis.set_xticklabels([str(y) for y in position], fontsize=8)
+    axis.legend(fontsize=8, loc="lower right")
+    figure.tight_layout()
+    return figure, (
+        f"Cosine with the old prototype for {len(position)} identities: grey circles for the samples, an orange "
+        "triangle on the lowest of them, an open blue square for the new prototype. The square lies between the "
+        "hardest sample and 1, above the triangle in every column."
+    )
+
+
+def baseline_history(history: pd.DataFrame, identities: int, floor: float) -> Described:
+    """Chapter 02: both losses of a run's `history` between ln N and the `floor` of the smoothed ID loss."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 3.4))
+    for name, label, style in (("id", "ID loss (Eq. 5)", "-"), ("pcl", "prototype loss (Eq. 6)", "--")):
+        axis.plot(history["step"], history[name], color=PALETTE[name], linestyle=style, label=label)
+    axis.axhline(np.log(identities), color="black", linestyle="--", linewidth=1, label="ln N: knows nothing")
+    axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="floor of the smoothed ID loss")
+    title, highest = f"Baseline on MA: both losses over {len(history)} steps", 1.4 * np.log(identities)
+    axis.set(title=title, xlabel="training step", ylabel="loss (nats)", ylim=(0, highest))
+    axis.legend(fontsize=8, ncols=2, loc="upper right")
+    figure.tight_layout()
+    return figure, (
+        f"Two curves over {len(history)} training steps. The ID loss starts at ln N, the dashed line of a model that "
+        f"knows nothing, and ends at {history['id'].iloc[-1]:.2f}, above the dotted floor of label smoothing; the "
+        f"prototype loss ends at {history['pcl'].iloc[-1]:.2f}."
+    )
+
+
+def before_and_after(results: pd.DataFrame) -> Described:
+    """Chapter 02. results: a row per domain, the source MA first, with `role`, `zero-shot mAP` and `fine-tuned mAP`."""
+    import matplotlib.pyplot as plt
+
+    home, abroad = results.loc["MA", "fine-tuned mAP"], results.drop(index="MA")["fine-tuned mAP"].mean()
+    figure, axis = plt.subplots(figsize=(6.5, 3.4))
+    for offset, model, look in ((-0.2, "zero-shot", {"alpha": 0.45, "hatch": "//"}), (0.2, "fine-tuned", {})):
+        places, values = np.arange(len(results)) + offset, results[f"{model} mAP"]
+        drawn = axis.bar(places, values, 0.38, color=PALETTE["baseline"], label=model, **look)
+        axis.bar_label(drawn, fmt="%.1f", fontsize=8)
+    axis.set_xticks(range(len(results)), [f"{n}\n({role})" for n, role in results["role"].items()])
+    highest = 1.15 * results[["zero-shot mAP", "fine-tuned mAP"]].to_numpy().max()
+    title = f"Fine-tuned on MA: {home:.0f} mAP at home, {abroad:.0f} on average abroad"
+    axis.set(title=title, xlabel="test domain", ylabel="mAP (%)", ylim=(0, highest))
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    numbers = "; ".join(f"{n} {r['zero-shot mAP']:.1f} and {r['fine-tuned mAP']:.1f}" for n, r in results.iterrows())
+    return figure, (
+        f"Bars of mAP per test domain, zero-shot and fine-tuned on MA: {numbers}. MA is the source domain; the others "
+        "are unseen."
+    )
+
+
+def dark_knowledge(images: np.ndarray, identities: Sequence[int], top: np.ndarray, p_at: Sequence, taus) -> Described:
+    """Chapter 04: a line per input. images: uint8 [lines, 6, H, W, 3], an input and a picture of each of its five most
+    probable identities `top` [lines, 5]; identities: whose the inputs are; p_at: p [lines, N] at each of `taus`."""
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(*images.shape[:2], figsize=(8.4, 7.6), squeeze=False)
+    for i, line in enumerate(axes):
+        for k, axis in enumerate(line):
+            axis.imshow(images[i, k])
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            if k == 0:
+                axis.set_title(f"input\nidentity {identities[i]}", fontsize=9)
+                continue
+            j = top[i, k - 1]
+            probable = " / ".join(f"{p[i, j]:.2f}" for p in p_at)
+            axis.set_title(f"#{j}\n{probable}", fontsize=9, fontweight="normal")
+            for spine in axis.spines.values():
+                spine.set(visible=True, color=PALETTE["right"] if j == identities[i] else "none", linewidth=3)
+    at = " / ".join(f"{t:g}" for t in taus)
+    fig.suptitle(f"Five most probable identities; p at tau_c = {at}", fontsize=11, fontweight="bold")
+    fig.tight_layout()
+    return fig, (
+        "Three rows: an input picture and the five identities the classifier finds most probable, with probabilities "
+        "at three temperatures. A low temperature gives nearly all to the first, a high one nearly the same to all; "
+        "in a trained model the five wear similar clothes."
+    )
+
+
+def temperature(sweep: pd.DataFrame, identities: int, tau_c: float) -> Described:
+    """Chapter 04. sweep: by `tau_c`, the `entropy` of p, and of c the `size`, `predicted size` and `variation`."""
+    import matplotlib.pyplot as plt
+
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+    left.semilogx(sweep["tau_c"], sweep["entropy"], color=PALETTE["correlation-aware"], lw=2)
+    most = np.log(identities)
+    uniform = f"uniform: ln {identities} = {most:.2f}"
+    for height, words, side, k in ((0, "one-hot: 0", "right", -1), (most, uniform, "left", 0)):
+        left.axhline(height, color=PALETTE["baseline"], ls="--", lw=1)
+        at = {"xy": (sweep["tau_c"].iloc[k], height), "xytext": (0, 4), "textcoords": "offset points"}
+        left.annotate(words, **at, fontsize=9, ha=side)
+    left.set(xlabel="temperature tau_c", ylabel="entropy of p [nats]", title="p goes from one-hot to uniform")
+    left.set(ylim=(-0.2, most * 1.12))
+    for name, label, look in (
+        ("size", "size of c", {"color": PALETTE["correlation-aware"]}),
+        ("predicted size", "sqrt(sum p²)", {"color": "black", "ls": ":"}),
+        ("variation", "variation from picture to picture", {"color": PALETTE["instance-wise"]}),
+    ):
+        right.loglog(sweep["tau_c"], sweep[name], lw=2, label=label, **look)
+    right.set(xlabel="temperature tau_c", ylabel="RMS of an entry of c")
+    right.set(title="c shrinks, and the differences shrink more")
+    right.legend(fontsize=9, loc="lower left", framealpha=1)
+    for axis in (left, right):
+        axis.axvline(tau_c, color="black", lw=1, ls="-.")
+    fig.tight_layout()
+    return fig, (
+        "Two line charts against the temperature. Left: the entropy of p rises in an S from 0 to ln N. Right: the size "
+        "of c falls from 1 to a plateau on its prediction, and the variation from picture to picture falls further and "
+        "has no plateau."
+    )
+
+
+def gradients_of_schemes(summary: pd.DataFrame) -> Described:
+    """Chapter 04. summary: a row per `state` and `scheme` with the mean gradients `dif` (and its interval `low` to
+    `high`) and `reid` at z."""
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.9), sharex=True, sharey=True)
+    floor = summary["dif"][summary["dif"] > 0].min() / 5
+    for axis, (state, part) in zip(axes, summary.groupby("state", sort=False)):
+        for y, row in enumerate(part.itertuples()):
+            if row.dif > 0:
+                reach = [[row.dif - row.low], [row.high - row.dif]]
+                axis.errorbar(row.dif, y, xerr=reach, fmt="o", color=PALETTE[row.scheme], ms=9, capsize=4, lw=2, mew=2)
+            else:
+                axis.plot(floor, y, "x", color=PALETTE[row.scheme], ms=9, mew=2, mec="black")
+                axis.annotate("exactly 0", (floor, y), xytext=(10, -4), textcoords="offset points", fontsize=9)
+        axis.axvline(part["reid"].iloc[0], color=PALETTE["baseline"], lw=3)
+        strongest, ours = part.loc[part["dif"].idxmax()], part.set_index("scheme").loc["correlation-aware"]
+        times = f"{strongest['dif'] / ours['dif']:,.0f}"
+        axis.set_title(f"{state}: {strongest['scheme']} sends {times} times\nwhat correlation-aware sends")
+        axis.set(xscale="log", xlabel="length of the gradient at z (grey line: Re-ID loss)")
+        axis.set(yticks=range(len(part)), yticklabels=part["scheme"])
+    axes[0].invert_yaxis()
+    fig.tight_layout()
+    return fig, (
+        "Gradient length at z per conditioning scheme on a logarithmic axis, before and after training. "
+        + "; ".join(axis.get_title().replace("\n", " ") for axis in axes)
+        + ". The rescaled class-wise scheme sends exactly 0 in both."
+    )
+
+
+def learning_rates(epochs, rate: Mapping, travel: Mapping, batches: Mapping[str, int]) -> Described:
+    """Chapter A2: the warm-up of `rate["code"]` and `rate["text"]`, and how far a prompt's entry can `travel` by the
+    end of each epoch for each source, which makes so many `batches` an epoch."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.3))
+    for name, look in (("code", "o-"), ("text", "s--")):
+        colour = "black" if name == "code" else PALETTE["baseline"]
+        left.plot(epochs[:12], 1e6 * rate[name][:12], look, ms=4, color=colour, label=name)
+    left.set(title=f"Epoch 1 runs at {1e6 * rate['code'][0]:.2f}, not {1e6 * rate['text'][0]:.2f}")
+    left.set(xlabel="epoch", ylabel="learning rate (millionths)")
+    left.legend()
+    for name, style in (("MS", "--"), ("MA", "-")):
+        label = f"{name}, {batches[name]} steps an epoch"
+        right.plot(epochs, travel[name], style, color=PALETTE[name], lw=2, label=label)
+    right.axhline(1, color="black", lw=1)
+    words = "standard deviation of a prompt's entries"
+    right.annotate(words, (1, 1), xytext=(0, -11), textcoords="offset points", fontsize=9)
+    right.set(yscale="log", ylim=(1e-4, 2), xlabel="epoch", ylabel="farthest an entry can be")
+    ends = {name: f"{travel[name][-1]:.3f}" for name in ("MA", "MS")}
+    right.set_title(f"Prompts travel at most {ends['MA']} (MA), {ends['MS']} (MS)")
+    right.legend(loc="lower right")
+    figure.tight_layout()
+    return figure, (
+        "Left: two parallel warm-up ramps, the code's above the text's, meeting after epoch 10. Right: the farthest a "
+        f"prompt entry can travel rises to {ends['MA']} on MA and {ends['MS']} on MS, far below a line at 1."
+    )
