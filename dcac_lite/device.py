@@ -23,3 +23,12 @@ def full_precision(x: torch.Tensor) -> torch.autocast:
 def compute_device() -> torch.device:
     """The current accelerator, such as a GPU, or the CPU where there is none."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def bfloat16_is_fast() -> bool:
+    """Whether the GPU, or the CPU where there is none, has instructions for bfloat16; without them it is slower than
+    float32."""
+    device = compute_device()
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

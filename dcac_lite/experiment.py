@@ -9,7 +9,7 @@ from typing import Any
 from .adaptation import MODES
 from .conditioning import SCHEMES
 from .data.registry import domain_name, paper_name
-from .device import AUTOCAST
+from .device import AUTOCAST, bfloat16_is_fast
 from .recipes import RECIPES, Recipe
 from .tiers import TIERS, Tier, paper_rank, paper_tau_c
 
@@ -86,6 +86,8 @@ class Experiment:
         tier = self.of_tier
         values = {name: getattr(tier, name) for name in _OF_THE_TIER}
         values["precision"] = tier.precision or self.of_recipe.precision
+        if values["precision"] == "fastest":
+            values["precision"] = "bf16" if bfloat16_is_fast() else "no"
         epochs = self.epochs or tier.epochs
         values["warmup"] = _in_proportion(tier.warmup, epochs, tier.epochs)
         # two that fall into one epoch count once, and the first epoch never decays

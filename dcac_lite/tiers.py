@@ -34,7 +34,8 @@ class Tier:
     square image. clip and stable_diffusion: where weights come from (see `pretrained.clip.load_clip`,
     `pretrained.stable_diffusion.load_stable_diffusion`). share: part of each embedded domain, None for real data.
     iterations: steps an epoch, None for one natural pass of the PK sampler. warmup and milestones:
-    epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's. schemes: (lambda, tau_c) of each conditioning
+    epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's, "fastest" is bf16
+    where the machine computes it and float32 elsewhere. schemes: (lambda, tau_c) of each conditioning
     scheme, chosen on the validation domain; the full tier's tau_c follows Sec. 5.2 instead. ema: which U-Net of Stable
     Diffusion (see `pretrained.stable_diffusion.load_stable_diffusion`). data: root of the real data sets, None for
     `paths.data_root()`.
@@ -84,8 +85,8 @@ _LITE_SCHEMES: SchemeValues = {
 LITE = Tier(
     name="lite", image_size=(64, 32), diffusion_size=32,
     clip=str(LITE_WEIGHTS / "clip"), stable_diffusion=str(LITE_WEIGHTS / "stable-diffusion"), share=1.0,
-    epochs=6, iterations=50, warmup=2, milestones=(5, 6), lr=5e-4, weight_decay=1e-4,
-    identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="no",
+    epochs=12, iterations=50, warmup=2, milestones=(9, 11), lr=2e-3, weight_decay=1e-4,
+    identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="fastest",
     schemes=_LITE_SCHEMES,
 )  # fmt: skip
 
