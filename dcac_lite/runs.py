@@ -217,7 +217,8 @@ def _weights_key(*sources: str) -> str:
 
 
 def provenance() -> dict:
-    """Versions, commit, code and hardware of this process."""
+    """Versions, commit, code and hardware of this process, and its number of threads. None of these is in a run's key:
+    they change sums in their last digits, so that a run made again elsewhere has the same weights but for rounding."""
     commit = ""
     if IN_CLONE:  # an installed package may lie inside somebody else's clone
         git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CLONE, capture_output=True, text=True)
