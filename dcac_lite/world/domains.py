@@ -52,15 +52,15 @@ class Nuisance:
     light: float
     blur: float
     noise: float
-    light_cast: float = 0.06
-    light_exposure: float = 0.14
-    shadow: float = 0.15
-    occluder: float = 0.08
-    passer_by: float = 0.15
-    shift: float = 0.10
-    scale: float = 0.12
-    resolution: float = 0.85
-    motion: float = 0.2
+    light_cast: float = 0.09
+    light_exposure: float = 0.2
+    shadow: float = 0.25
+    occluder: float = 0.12
+    passer_by: float = 0.2
+    shift: float = 0.11
+    scale: float = 0.13
+    resolution: float = 0.7
+    motion: float = 0.4
     turn: float = 0.4
 
 
@@ -85,8 +85,8 @@ class DomainSpec:
     distractors: int
     junk: int
     nuisance: Nuisance
-    tops: int = 90
-    bottoms: int = 45
+    tops: int = 50
+    bottoms: int = 25
 
     def slice(self, share: float) -> "DomainSpec":
         """The same domain with a share of its identities and pictures (the smoke tier's slice)."""
@@ -109,15 +109,15 @@ DOMAINS: dict[str, DomainSpec] = {
     d.name: d
     for d in (
         DomainSpec("MA", "Market1501", 11, ("street", "plaza"), 6, 150, 150, 1294, 337, 1591, 279, 382,
-                   Nuisance(0.06, 0.08, 0.06, 0.06, 0.03, 0.12, 0.15, 2.0)),
+                   Nuisance(0.11, 0.14, 0.11, 0.11, 0.05, 0.2, 0.15, 2.0)),
         DomainSpec("D", "DukeMTMC-reID", 12, ("park", "street"), 8, 140, 140, 1652, 223, 1766, 180, 0,
-                   Nuisance(0.06, 0.08, 0.06, 0.06, 0.03, 0.12, 0.15, 2.0), tops=100, bottoms=50),
+                   Nuisance(0.11, 0.14, 0.11, 0.11, 0.05, 0.2, 0.15, 2.0, occluder=0.25, passer_by=0.35), tops=40, bottoms=20),
         DomainSpec("MS", "MSMT17", 13, KINDS, 15, 208, 320, 3262, 1166, 8216, 0, 0,
-                   Nuisance(0.07, 0.09, 0.07, 0.07, 0.03, 0.12, 0.15, 2.0), tops=200, bottoms=100),
+                   Nuisance(0.13, 0.16, 0.13, 0.13, 0.05, 0.2, 0.15, 2.0, light_exposure=0.25, shadow=0.35), tops=100, bottoms=50),
         DomainSpec("C3", "CUHK03-NP", 14, ("indoor",), 2, 153, 140, 736, 140, 533, 0, 0,
-                   Nuisance(0.09, 0.09, 0.07, 0.07, 0.03, 0.12, 0.15, 2.0), tops=80, bottoms=40),
+                   Nuisance(0.16, 0.16, 0.13, 0.13, 0.05, 0.2, 0.15, 2.0, resolution=0.6), tops=40, bottoms=20),
         DomainSpec("V", "validation", 15, ("plaza", "park", "indoor"), 6, 150, 120, 1300, 280, 1200, 150, 60,
-                   Nuisance(0.07, 0.085, 0.065, 0.065, 0.03, 0.12, 0.15, 2.0)),
+                   Nuisance(0.12, 0.15, 0.12, 0.12, 0.05, 0.2, 0.15, 2.0)),
     )
 }  # fmt: skip
 
@@ -125,7 +125,7 @@ WEB_SEED, WEB_SCENES = 10, 600
 #: The web is broader than any Re-ID domain: more places, stronger casts, every heading.
 WEB_NUISANCE = Nuisance(
     0.08, 0.12, 0.08, 0.08, 0.03, 0.12, 0.15, 2.0,
-    shadow=0.15, occluder=0.08, passer_by=0.15, shift=0.06, scale=0.1, resolution=0.8, motion=0.2, turn=1.0,
+    light_cast=0.06, light_exposure=0.14, shadow=0.15, occluder=0.08, passer_by=0.15, shift=0.06, scale=0.1, resolution=0.8, motion=0.2, turn=1.0,
 )  # fmt: skip
 #: People of the web come in groups of as many that are dressed alike, so that small things are worth a look.
 WEB_GROUP = 3
@@ -239,8 +239,8 @@ def identities(spec: DomainSpec) -> tuple[Appearance, ...]:
     for _ in range(-(-total // FAMILY)):
         shared_top, shared_bottom = pick(tops), pick(bottoms)
         for _ in range(FAMILY):
-            top = shared_top if rng.random() < 0.5 else pick(tops)
-            bottom = shared_bottom if rng.random() < 0.3 else pick(bottoms)
+            top = shared_top if rng.random() < 0.7 else pick(tops)
+            bottom = shared_bottom if rng.random() < 0.5 else pick(bottoms)
             people.append(_appearance(rng, top, bottom))
     return tuple(people[:total])
 
