@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from .checkpoints import trained_state
 from .code_key import EVALUATION, RESULTS, TRAINING, code_key
-from .data.domains import training_set
+from .data.domains import TrainingSet, training_set
 from .data.load import load_domain
 from .data.registry import domain_name
 from .dcac import DCAC
@@ -157,8 +157,7 @@ def run(
     from accelerate import PartialState
 
     experiment = experiment.resolved()
-    data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
-    folder = runs_root() / experiment.tier / _key(experiment, data.fingerprint)
+    data, folder = _place(experiment)
     folder.mkdir(parents=True, exist_ok=True)
     complete = folder / COMPLETE
     # one of several processes under `accelerate launch` or `torchrun`, else alone
@@ -176,6 +175,17 @@ def run(
             state.wait_for_everyone()
             _write_json(complete, {name: file_sha256(folder / name) for name in RECORDS})
     return Run(folder)
+
+
+def find(experiment: Experiment) -> Run | None:
+    """The finished run of `experiment`, None if there is none of this data, these weights and this code."""
+    _, folder = _place(experiment.resolved())
+    return Run(folder) if (folder / COMPLETE).exists() else None
+
+
+def _place(experiment: Experiment) -> tuple[TrainingSet, Path]:
+    data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
+    return data, runs_root() / experiment.tier / _key(experiment, data.fingerprint)
 
 
 def _write_json(path: Path, value) -> None:

@@ -177,6 +177,7 @@ NOT_COUNTED = {
     "progress": "shows how far a loop is",
     "checkpoints": "keeps what was computed",
     "pretrained.files": "loads what is stored, or nothing",
+    "stopping": "a run that was stopped goes on to the same numbers",
     "world.renderer": "the data's fingerprint is in the key",
     "world.scenes": "the data's fingerprint is in the key",
     "world.domains": "the data's fingerprint is in the key",

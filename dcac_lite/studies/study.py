@@ -21,9 +21,10 @@ from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
 from ..paths import figures_root, replacing, results_folder
 from ..progress import line
-from ..runs import provenance, run
+from ..runs import Run, provenance, run
 from ..tiers import LITE, paper_tau_c
 from ..tools.status import recording
+from .statistics import paired_interval
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
 
@@ -93,9 +94,13 @@ STUDIES = {
 
 
 def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
-    """Train or find one run and describe it, one row per target. `gradient_ratio` is the median over
-    the epochs of lambda * |dL_dif/dz| / |dL_ReID/dz| (0 for a baseline)."""
-    result = run(experiment, progress=False)
+    """Train or find one run and describe it, see `rows_of_run`."""
+    return rows_of_run(run(experiment, progress=False), targets)
+
+
+def rows_of_run(result: Run, targets: Sequence[str]) -> list[dict]:
+    """A finished run, one row per target. `gradient_ratio` is the median over the epochs of
+    lambda * |dL_dif/dz| / |dL_ReID/dz| (0 for a baseline)."""
     resolved, history = result.experiment, result.history
     ratio = 0.0
     if "gradient_dif" in history:
@@ -137,19 +142,6 @@ def in_processes(door: str, jobs: Sequence[tuple], workers: int = 2, progress: b
 def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
     """Run the jobs of a study, see `in_processes`. Interrupted, it goes on where it was."""
     return in_processes("study", jobs, workers, progress)
-
-
-def paired_interval(values: Sequence[float], reference: Sequence[float], confidence: float = 0.95) -> dict[str, float]:
-    """Mean of the differences `values - reference`, paired by position, and its t interval:
-    {"mean", "low", "high", "n"}. Needs at least two pairs."""
-    import numpy as np
-    from scipy import stats
-
-    difference = np.asarray(values, float) - np.asarray(reference, float)
-    if len(difference) < 2:
-        raise ValueError(f"{len(difference)} pair gives no interval; at least 2 seeds are needed.")
-    low, high = stats.ttest_1samp(difference, 0).confidence_interval(confidence)
-    return {"mean": float(difference.mean()), "low": float(low), "high": float(high), "n": len(difference)}
 
 
 def compare(table, metric: str = "mAP"):
