@@ -1,8 +1,8 @@
 """The tables as jobs for Snakemake: which runs, which notebooks, and what has become of them.
 
-`workflow/Snakefile` asks `Batch` what there is to do; its jobs call `python -m dcac_lite tables job` and `notebook`. What a
-job was told lies in a file that is named after its content, the code and the weights included, so that a change of
-any of them is another job, and a change of a comment is none.
+`workflow/Snakefile` asks `Batch` what there is to do; its jobs call `python -m dcac_lite tables job` and `notebook`.
+What a job was told lies in a file that is named after its content, the code and the weights included, so that a
+change of any of them is another job, and a change of a comment is none.
 
     RUNS/TIER/batch/jobs/NAME-KEY.json   what the job trains and measures
     RUNS/TIER/batch/done/NAME-KEY.json   written when all of it is finished; the runs themselves lie in RUNS/TIER/

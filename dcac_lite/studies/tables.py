@@ -1,14 +1,15 @@
 """The tables of the paper as data: which experiments stand in which line, what they are trained on and measured on.
 
 A line with a condition comes in two settings: lambda and tau_c of the paper, and those that the tier chose on its
-validation domain. Where both are the same numbers it comes once."""
+validation domain, if it chose any. Where both are the same numbers, so are the runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 
 from ..experiment import Experiment
 from ..paths import figures_root
-from ..tiers import paper_tau_c
+from ..tiers import TIERS, paper_tau_c
 
 #: Where a comparison's seeds begin; the tuning studies have used smaller ones.
 FIRST_SEED = 10
@@ -31,7 +32,7 @@ class Row:
         if chosen.conditioning == "none":
             return {"": chosen}
         paper = replace(chosen, lambda_=1.0, tau_c=paper_tau_c(chosen.sources))
-        return {"paper": paper} if paper == chosen else {"paper": paper, "tier": chosen}
+        return {"paper": paper, "tier": chosen} if TIERS[tier].schemes else {"paper": paper}
 
 
 @dataclass(frozen=True)
@@ -164,11 +165,13 @@ def identity(experiment: Experiment) -> tuple:
     return tuple(asdict(replace(experiment, seed=0)).items())
 
 
+@cache
 def paper_values():
     """Every number that the paper prints, a DataFrame: table, row, source, target, metric, value."""
     import pandas as pd
 
-    return pd.read_csv(figures_root() / "paper" / "dcac.csv", dtype={"source": str, "target": str})
+    file = figures_root() / "paper" / "dcac.csv"
+    return pd.read_csv(file, dtype={"source": str, "target": str}, keep_default_na=False)
 
 
 def paper_value(table: int, row: str, sources: Sequence[str], target: str, metric: str) -> float:
