@@ -8,6 +8,7 @@ PYTHON ?= python3
 TIER ?= lite
 SEEDS ?= 5
 JOBS ?= all
+DRY ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

@@ -1,4 +1,4 @@
-"""`make tables` as Snakemake sees it: which jobs there are, what a failure or a kill leaves, what clusters are asked for.
+"""`make tables` as Snakemake sees it: which jobs there are, what a failure or a kill leaves, what a cluster is told.
 
 The workflow runs with a stand-in for Python that writes what a job would write, or fails where it is told to."""
 

@@ -153,11 +153,9 @@ def test_runs_are_asked_for_by_what_they_are(monkeypatch, tmp_path):
         return [{"seed": run.seed, "target": t, "mAP": 1.0, "R1": 2.0, "gradient_ratio": 0.0} for t in targets]
 
     monkeypatch.setattr("dcac_lite.studies.study.rows_of_run", rows)
-    published = pd.DataFrame(
-        {"name": ["MA-baseline"], "tier": "smoke", "seed": [FIRST_SEED], "target": ["MA"], "mAP": [9.0]}
-    )
-    published.to_csv(tmp_path / "tables.csv", index=False)
-    monkeypatch.setattr(gathering, "shipped_file", lambda: tmp_path / "tables.csv")
+    facts = {"name": "MA-baseline", "tier": "smoke", "seed": FIRST_SEED, "target": "MA", "mAP": 9.0}
+    pd.DataFrame([facts]).to_csv(tmp_path / "tables-smoke.csv", index=False)
+    monkeypatch.setattr(gathering, "shipped_file", lambda tier: tmp_path / f"tables-{tier}.csv")
     known = measurements(places)
     assert values(known, "MA-baseline", "MA", "mAP") == {FIRST_SEED: 9.0, FIRST_SEED + 1: 1.0}
     assert sorted(known["origin"]) == ["here", "here", "shipped"]

@@ -305,9 +305,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     notebook.set_defaults(call=_notebook)
     status = words.add_parser("status", help="how the last batch stands")
     status.set_defaults(call=lambda arguments: print(report(runs_root() / arguments.tier / "batch")))
-    for parser in (notebook, status):
+    publish = words.add_parser("publish", help="write the published measurements, and the page of all tables")
+    publish.add_argument("--in-place", action="store_true", help="into figures/, not into the runs folder")
+    publish.set_defaults(call=_publish)
+    for parser in (notebook, status, publish):
         parser.add_argument("--tier", default="lite", choices=[*TIERS], help="default: lite")
-    notebook.add_argument("--seeds", type=int, default=5, help="default: 5")
+    for parser in (notebook, publish):
+        parser.add_argument("--seeds", type=int, default=5, help="default: 5")
 
 
 def _job(arguments: argparse.Namespace) -> int:
@@ -328,3 +332,10 @@ def _notebook(arguments: argparse.Namespace) -> None:
         told = {"tier": arguments.tier, "seeds": arguments.seeds}
         seconds = execute(arguments.template, arguments.executed.resolve(), told)
     print(f"{arguments.template.name}: {seconds:.0f} s", flush=True)
+
+
+def _publish(arguments: argparse.Namespace) -> None:
+    from .publish import publish
+
+    table, page = publish(arguments.tier, arguments.seeds, arguments.in_place)
+    print(f"{table}\n{page}")

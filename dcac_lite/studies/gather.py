@@ -12,15 +12,31 @@ from .tables import TABLES, Cell, cells, identity, name_of, paper_value
 METRICS = ("mAP", "R1")
 
 
-def shipped_file():
-    """The published measurements of all tables in the lite tier, one row per run and target."""
-    return figures_root() / "results" / "tables.csv"
+#: What is published of a run and a target.
+PUBLISHED = (
+    "name", "tier", "sources", "conditioning", "adaptation", "rank", "lambda_", "tau_c", "seed", "target", *METRICS,
+    "gradient_ratio", "seconds", "commit", "torch", "threads", "data", "code_key",
+)  # fmt: skip
 
 
-def measurements(found: Sequence[Cell], shipped: bool = True):
-    """What is known of the experiments in `found`: a DataFrame with name, seed, target, metrics, seconds, and
-    `origin`, "here" for the runs folder and "shipped" for the published table, which is asked where the runs folder has
-    nothing (`shipped`). Asks for the metrics of a finished run; a run that is damaged counts as none."""
+def shipped_file(tier: str):
+    """The published measurements of all tables in a tier, one row per run and target."""
+    return figures_root() / "results" / f"tables-{tier}.csv"
+
+
+def shipped(tier: str):
+    """What `shipped_file` holds, as `measurements`; nothing where there is none."""
+    import pandas as pd
+
+    if not shipped_file(tier).exists():
+        return pd.DataFrame(columns=list(PUBLISHED))
+    return pd.read_csv(shipped_file(tier)).assign(origin="shipped")
+
+
+def measurements(found: Sequence[Cell]):
+    """What is known of the experiments in `found`, a DataFrame with name, seed, target, metrics and more: what this
+    machine's runs folder holds (`origin` "here"), and where it has nothing, what was published ("shipped"). Asks
+    for the metrics of a finished run; a run that is damaged counts as none."""
     import pandas as pd
 
     from ..runs import find
@@ -40,12 +56,10 @@ def measurements(found: Sequence[Cell], shipped: bool = True):
         except (ValueError, OSError):  # damaged; the batch names it, and makes it again
             rows = []
         known += [{"name": name_of(experiment), "origin": "here"} | row for row in rows]
-    table = pd.DataFrame(known, columns=None if known else ["name", "seed", "target", *METRICS])
-    if shipped and shipped_file().exists():
-        published = pd.read_csv(shipped_file())
-        tiers = {experiment.tier for experiment, _ in wanted.values()}
-        published = published[published["tier"].isin(tiers)].assign(origin="shipped")
-        table = pd.concat([table, published], ignore_index=True)
+    here = pd.DataFrame(known, columns=None if known else list(PUBLISHED))
+    tiers = dict.fromkeys(experiment.tier for experiment, _ in wanted.values())
+    tables = [table for table in (here, *map(shipped, tiers)) if len(table)]
+    table = pd.concat(tables, ignore_index=True) if tables else here
     return table.drop_duplicates(["name", "seed", "target"])
 
 

@@ -67,7 +67,7 @@ def smallest_effect(spread: float, pairs: int, power: float = 0.8, level: float 
     limit = stats.t.ppf(1 - level / 2, pairs - 1)
 
     def lacking(effect: float) -> float:
-        shift = effect * pairs**0.5
-        return stats.nct.sf(limit, pairs - 1, shift) + stats.nct.cdf(-limit, pairs - 1, shift) - power
+        # to find it on the wrong side is too rare to count
+        return stats.nct.sf(limit, pairs - 1, effect * pairs**0.5) - power
 
     return float(spread * optimize.brentq(lacking, 1e-6, 3 * limit))

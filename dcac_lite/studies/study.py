@@ -10,8 +10,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -19,8 +19,7 @@ from pathlib import Path
 from ..code_key import RESULTS, code_key
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
-from ..paths import figures_root, replacing, results_folder
-from ..progress import line
+from ..paths import CLONE, figures_root, replacing, results_folder, runs_root
 from ..runs import Run, provenance, run
 from ..tiers import LITE, paper_tau_c
 from ..tools.status import recording
@@ -121,22 +120,31 @@ def rows_of_run(result: Run, targets: Sequence[str]) -> list[dict]:
 
 def in_processes(door: str, jobs: Sequence[tuple], workers: int = 2, progress: bool = True):
     """The rows that `python -m dcac_lite DOOR --job [experiment, what]` prints as JSON for each of `jobs`, (experiment,
-    what), in one tidy DataFrame. `workers` processes at a time with one thread each (two single-thread
-    processes do more than one with two threads at the lite size). Raises RuntimeError if one fails."""
+    what), in one tidy DataFrame. Snakemake runs `workers` of them at a time, with one thread each (two single-thread
+    processes do more than one with two threads at the lite size). Raises RuntimeError if one fails; the others are
+    done by then."""
     import pandas as pd
 
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-
-    def one(job: tuple) -> list[dict]:
-        command = [sys.executable, "-m", "dcac_lite", door, "--job", json.dumps([asdict(job[0]), job[1]])]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    runs_root().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=runs_root(), prefix=f".{door}-") as name:
+        folder = Path(name)
+        for k, (experiment, what) in enumerate(jobs):
+            (folder / f"{k}.job").write_text(json.dumps([asdict(experiment), what]))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(CLONE / "workflow" / "jobs.smk")]
+        command += ["--workflow-profile", "none", "--directory", name, "--cores", str(workers), "--keep-going"]
+        command += ["--quiet", *(("rules", "host", "reason") if progress else ("all",))]
+        command += ["--config", f"door={door}", f"jobs={len(jobs)}", f"python={sys.executable}"]
+        path = os.pathsep.join([str(CLONE), os.environ.get("PYTHONPATH", "")])  # the jobs' folder is another
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path})
         if done.returncode:
-            raise RuntimeError(f"{job[0].label} failed:\n{done.stderr.strip()[-2000:]}")
-        return json.loads(done.stdout.splitlines()[-1])
-
-    with ThreadPoolExecutor(workers) as pool:
-        results = list(line(pool.map(one, jobs), total=len(jobs), unit="run", hidden=not progress))
-    return pd.DataFrame([row for rows in results for row in rows])
+            lacking = next(k for k in range(len(jobs)) if not (folder / f"{k}.rows").exists())
+            log = folder / f"{lacking}.log"
+            why = (
+                log.read_text().strip()[-2000:] if log.exists() else "Snakemake did not begin it; its message is above."
+            )
+            raise RuntimeError(f"{jobs[lacking][0].label} failed:\n{why}")
+        printed = [(folder / f"{k}.rows").read_text().splitlines()[-1] for k in range(len(jobs))]
+    return pd.DataFrame([row for rows in printed for row in json.loads(rows)])
 
 
 def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
