@@ -237,7 +237,7 @@ def snakemake(tmp_path, runs):
 def test_a_failing_job_costs_nothing_but_itself(snakemake):
     status, said = snakemake("-n")
     assert status == 0 and "job               16" in said and "notebook_12        1" in said and not snakemake.calls()
-    status, said = snakemake(FAIL_AT="MA-correlation-aware-lora16-lambda1")
+    status, said = snakemake(FAIL_AT="MA-correlation-aware-lora16-lambda1-")
     assert status != 0 and len(snakemake.calls()) == 16 and "12_rank" not in said.split("Runs:")[-1]
     assert len(list((snakemake.folder / "done").glob("*.json"))) == 15
     status, _ = snakemake(config="holes=yes")  # the second half of `make table-9`

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -183,6 +184,8 @@ def measure(told: Path, done: Path) -> None:
                 raise
             except Exception as error:
                 failed += 1
+                with open(log, "a") as whole:
+                    traceback.print_exc(file=whole)
                 _note(told, experiment, error=(str(error).strip() or type(error).__name__).splitlines()[-1])
     if failed:
         raise RuntimeError(f"{failed} of {len(job['experiments'])} runs of {told.stem} failed; {log} has the errors.")
@@ -190,19 +193,13 @@ def measure(told: Path, done: Path) -> None:
 
 
 def _one(experiment: Experiment, targets: Sequence[str]) -> dict:
-    import traceback
-
     from ..runs import find, run
 
-    try:
-        started = time.time()
-        known = find(experiment)
-        result = known or run(experiment, progress=False)
-        trained = time.time()
-        result.evaluate(*targets)
-    except BaseException:
-        traceback.print_exc()  # into the log
-        raise
+    started = time.time()
+    known = find(experiment)
+    result = known or run(experiment, progress=False)
+    trained = time.time()
+    result.evaluate(*targets)
     folder = result.folder.relative_to(runs_root()).as_posix()
     training = 0.0 if known else trained - started
     return {"folder": folder, "training": round(training, 1), "measuring": round(time.time() - trained, 1)}
