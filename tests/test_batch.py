@@ -208,11 +208,11 @@ class Workflow:
         self.stand_in.write_text(STAND_IN)
         self.stand_in.chmod(0o755)
 
-    def start(self, *words: str, config: str = "", **variables: str) -> subprocess.Popen:
+    def start(self, *words: str, config: str = "", cores: str = "--cores 2", **variables: str) -> subprocess.Popen:
         environment = os.environ | {"LEDGER": str(self.ledger), "PYTHONPATH": str(CLONE)} | variables
         config = f"tier=smoke seeds=1 tables=9 python={self.stand_in} {config}"
         return subprocess.Popen(
-            [SNAKEMAKE, *words, "--cores", "2", "--config", *config.split()],
+            [SNAKEMAKE, *words, *cores.split(), "--config", *config.split()],
             cwd=CLONE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -274,6 +274,7 @@ SLURM = {
     "sacct": 'for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo "101_$k|FAILED"; done; echo "101|FAILED"',
     "squeue": "true",
     "sinfo": "echo 'long*'",
+    "sacctmgr": "echo theirs",
     "scontrol": "echo 'MaxArraySize = 1001'",
     "scancel": "true",
     "srun": 'exec "$@"',
@@ -288,10 +289,11 @@ def test_a_cluster_is_asked_for_an_array_with_time_memory_and_gpus(snakemake, tm
         (places / name).write_text(f"#!/bin/bash\n{script}\n")
         (places / name).chmod(0o755)
     calls = tmp_path / "calls"
-    words = ["--workflow-profile", "workflow/profiles/slurm", "--retries", "0", "--slurm-no-account"]
-    words += ["--slurm-init-seconds-before-status-checks", "1", "--default-resources", "slurm_partition=long"]
+    words = ["--workflow-profile", "workflow/profiles/slurm", "--retries", "0"]
+    words += ["--slurm-init-seconds-before-status-checks", "1"]
+    words += ["--default-resources", "slurm_partition=long", "slurm_account=theirs"]
     status, said = snakemake(
-        *words, config="tier=full tables=7", PATH=f"{places}:{os.environ['PATH']}", CALLS=str(calls)
+        *words, config="tier=full tables=7", cores="", PATH=f"{places}:{os.environ['PATH']}", CALLS=str(calls)
     )  # no data is there: what is asked of the cluster does not depend on it
     assert calls.exists(), said
     (call, *rest) = [line for line in calls.read_text().splitlines() if "--array" in line]

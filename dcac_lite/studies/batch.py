@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from ..code_key import RESULTS, code_key
@@ -51,7 +51,7 @@ class Job:
         }
         return json.dumps(told, indent=1)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The name of its files: readable, and different for different content, weights and data."""
         first = self.experiments[0]
@@ -92,7 +92,13 @@ class Batch:
             jobs[key] = [Job(group, tuple(targets)) for group in groups]
         return jobs
 
-    @property
+    @cached_property
+    def _sources(self):
+        from ..tools.status import Sources
+
+        return Sources()  # the files as they are at one moment, each read once
+
+    @cached_property
     def jobs(self) -> list[Job]:
         """All jobs, in the order of the tables."""
         return [job for jobs in self._jobs.values() for job in jobs]
@@ -124,13 +130,12 @@ class Batch:
         return found[0]
 
     def _made_from(self, number: str) -> str:
-        from ..tools.status import Sources
-
-        own = Sources().of(self.template(number).relative_to(CLONE).as_posix())
+        own = self._sources.of(self.template(number).relative_to(CLONE).as_posix())
         told = {"tier": self.tier, "seeds": self.seeds, "runs": self.done(number), "files": own}
         return json.dumps(told, indent=1)
 
 
+@cache
 def _weights(tier: str) -> str:
     """Of weights that lie in folders their content, of others their names: their versions are part of the code."""
     digest = hashlib.sha256()

@@ -76,7 +76,7 @@ def gather(number: int, tier: str, seeds: int, known=None, metrics: Sequence[str
     t interval; `lacking`, the seeds that are not there; the paired difference to the table's reference line:
     `difference`, `difference_low`, `difference_high`, `pairs`, its p and `p_holm` corrected for all differences of
     this metric in the table, `visible`, what so many pairs could find with a power of 80 %; and the paper's
-    difference. The direction "mean" is over all directions of the table, seed by seed.
+    difference. The direction "mean" is over all directions of the table, if it has several, seed by seed.
 
     known: `measurements`, which are looked for if not given."""
     import pandas as pd
@@ -105,6 +105,8 @@ def _rows(table, places: list[Cell], known, metric: str) -> list[dict]:
         printed = paper_value(table.number, cell.row.paper, cell.sources, cell.target, metric)
         papers.setdefault(line, {})[direction] = printed
     for line, measured in by_line.items():
+        if len(measured) == 1:  # the one direction is the mean
+            continue
         whole = set.intersection(*(set(by_seed) for by_seed in measured.values()))
         n = len(measured)
         papers[line]["", "mean"] = sum(papers[line].values()) / n
