@@ -4,7 +4,7 @@ from math import isnan
 from statistics import median
 
 #: The settings of lambda and tau_c, in words.
-SETTINGS = {"": "", "paper": "the paper's", "tier": "this tier's"}
+SETTINGS = {"": "", "paper": "paper's λ, τ_c", "tier": "tier's λ, τ_c"}
 
 
 def cell_table(result, metric: str = "mAP"):
@@ -17,7 +17,7 @@ def cell_table(result, metric: str = "mAP"):
         rows.append(
             {
                 "line": cell["row"],
-                "λ and τ_c": SETTINGS[cell["setting"]],
+                "setting": SETTINGS[cell["setting"]],
                 "trained on": cell["source"] or "all of them",
                 "tested on": cell["target"],
                 "paper": _number(cell["paper"]),
@@ -64,9 +64,10 @@ def difference_plot(result, metric: str = "mAP"):
         axis.errorbar(here["difference"], y, xerr=reach, fmt="o", color="#0072B2", capsize=2, label="here, 95 %")
         axis.plot(here["paper_difference"], y, "D", mfc="none", color="#D55E00", label="paper, one run")
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set(title=name, xlabel=f"{metric}, difference to {_reference(result)}")
+        axis.set(title=name)
         axis.set_yticks(range(len(places)), places)
     axes[0, 0].invert_yaxis()
+    figure.supxlabel(f"{metric}, difference to {_reference(result)}", fontsize="medium")
     axes[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -122,10 +123,11 @@ def made_again(number: int, tier: str, seed: int, known) -> str:
 
 
 def scorecard_plot(card):
-    """A figure: effect and 95 % interval of every tested claim, the paper's beside; one colour for each verdict."""
+    """A figure: effect and 95 % interval of every claim, the paper's beside; one colour for each verdict."""
     import matplotlib.pyplot as plt
 
-    shown = card[card["effect"].notna() & (card["metric"] != "gradient_ratio")].reset_index(drop=True)
+    in_points = card["metric"] != "gradient_ratio"
+    shown = card[in_points & (card["effect"].notna() | card["paper"].notna())].reset_index(drop=True)
     figure, axis = plt.subplots(figsize=(9, 1.2 + 0.24 * len(shown)), layout="compressed")
     for verdict, group in shown.groupby("verdict", sort=False):
         reach = [group["effect"] - group["low"], group["high"] - group["effect"]]

@@ -45,7 +45,7 @@ def as_page() -> str:
             f"[Notebook {table.notebook}](../notebooks/{template.name}). `make table-{number}`. {table.claim}",
             "",
         ]
-        lines += ["| line | λ and τ_c | trained on | tested on | metric | paper | lite | full |", "|---" * 8 + "|"]
+        lines += ["| line | setting | trained on | tested on | metric | paper | lite | full |", "|---" * 8 + "|"]
         lines += _cells(number, known)
     lines += ["", *(f"Key of the code, {tier}: {_keys(known[tier])}." for tier in TIERS_SHOWN)]
     return "\n".join(lines) + "\n"

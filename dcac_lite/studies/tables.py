@@ -87,7 +87,7 @@ TABLES: dict[int, Table] = {
             "08", (Row("Baseline", "", {"conditioning": "none"}), _DCAC), "Baseline", _LEFT_OUT,
         ),
         Table(
-            5, "Ways of adapting the U-Net", "Only LoRA improves on the baseline on both domains in both metrics.",
+            5, "Ways of adapting the U-Net", "With a frozen U-Net the encoder gets worse; with LoRA it gains most.",
             "09", (_BASELINE, _FROZEN, _LORA, *_PARTIAL, _FULL,
                    Row("From scratch", "DCAC (Train from scratch)", {"adaptation": "scratch"})),
             "Baseline", _ABLATION,
@@ -101,7 +101,7 @@ TABLES: dict[int, Table] = {
             "11", (_BASELINE, *_CONDITIONS), "Baseline", _ABLATION,
         ),
         Table(
-            8, "On the source domain itself", "No condition costs accuracy on the domain trained on.",
+            8, "On the source domain itself", "Hardly any accuracy is lost on the domain trained on.",
             "08", (_BASELINE, *_CONDITIONS), "Baseline", ((("MA",), "MA"), (("MS",), "MS")),
         ),
         Table(
@@ -109,7 +109,7 @@ TABLES: dict[int, Table] = {
             "12", tuple(Row(f"Rank {r}", f"rank={r}", {"rank": r}) for r in (8, 16, 32, 64)), "Rank 8", _ABLATION,
         ),
         Table(
-            10, "More intricate conditions", "Layers after the condition take away what it gains.",
+            10, "More intricate conditions", "Layers after the condition take away most of its gain.",
             "13", (_BASELINE, _DCAC,
                    Row("Non-linearity", "+ Non-linearity", {"conditioning": "non-linearity"}),
                    Row("BatchNorm", "+ BatchNorm", {"conditioning": "batch-norm"}),
