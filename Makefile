@@ -1,19 +1,33 @@
 # make reproduce [TIER=smoke|lite|full]   set up if needed, then run every notebook headless
+# make tables [TIER=smoke|lite|full] [SEEDS=5]     every table of the paper: train what is missing, then the notebooks
+# make table-7 [TIER=...] [SEEDS=5]       one table; either way DRY=1 only says what would be done, JOBS=2 limits the cores
 # make test                               set up if needed, then run the tests
 # make lint                               set up if needed, then check form, format and types of the code
 # make lab                                set up if needed, then open JupyterLab on notebooks/
 PYTHON ?= python3
 TIER ?= lite
+SEEDS ?= 5
+JOBS ?= all
+DRY ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup reproduce test lint lab weights studies notebooks cards clean
+.PHONY: setup reproduce tables test lint lab weights studies notebooks cards clean
 
 setup:
 	@$(PYTHON) setup_environment.py
 
 reproduce: setup
 	@python -m dcac_lite reproduce --tier $(TIER)
+
+# what fails is left out the second time, and the tables show the hole
+BATCH = snakemake --cores $(JOBS) $(if $(DRY),-n,--quiet progress rules host reason) --config tier=$(TIER) seeds=$(SEEDS)
+
+tables: setup
+	@trap 'exit 130' INT; $(BATCH) || { $(if $(DRY),,$(BATCH) holes=yes;) exit 1; }
+
+table-%: setup
+	@trap 'exit 130' INT; $(BATCH) tables=$* || { $(if $(DRY),,$(BATCH) tables=$* holes=yes;) exit 1; }
 
 test: setup
 	@python -m pytest

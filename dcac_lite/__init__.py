@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not see what `__get
     from .pretrained.stable_diffusion import load_stable_diffusion
     from .release.export import FeatureExtractor
     from .runs import Run, run
-    from .studies.study import paired_interval
+    from .studies.statistics import paired_interval
     from .tiers import TIERS
 
 _HOMES = {
@@ -44,7 +44,7 @@ _HOMES = {
     "load_stable_diffusion": "pretrained.stable_diffusion",
     "denoising_loss": "diffusion",
     "gradient_norms": "dcac",
-    "paired_interval": "studies.study",
+    "paired_interval": "studies.statistics",
     "evaluate": "evaluation",
     "rank_metrics": "evaluation",
     "training_set": "data.domains",

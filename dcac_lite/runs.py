@@ -24,7 +24,7 @@ from filelock import FileLock
 from .checkpoints import trained_state
 from .code_key import EVALUATION, RESULTS, TRAINING, class_key, code_key
 from .conditioning import SCHEMES
-from .data.domains import training_set
+from .data.domains import TrainingSet, training_set
 from .data.load import load_domain
 from .data.registry import domain_name
 from .dcac import DCAC
@@ -160,8 +160,7 @@ def run(
     from accelerate import PartialState
 
     experiment = experiment.resolved()
-    data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
-    folder = runs_root() / experiment.tier / _key(experiment, data.fingerprint)
+    data, folder = _place(experiment)
     folder.mkdir(parents=True, exist_ok=True)
     complete = folder / COMPLETE
     # one of several processes under `accelerate launch` or `torchrun`, else alone
@@ -189,6 +188,17 @@ def finish(folder: Path, facts: dict) -> None:
     """The last files of a run's folder: `provenance` and `facts`, and the checksums by which the run is complete."""
     write_json(provenance() | facts, folder / "provenance.json")
     write_json({name: file_sha256(folder / name) for name in RECORDS}, folder / COMPLETE)
+
+
+def find(experiment: Experiment) -> Run | None:
+    """The finished run of `experiment`, None if there is none of this data, these weights and this code."""
+    _, folder = _place(experiment.resolved())
+    return Run(folder) if (folder / COMPLETE).exists() else None
+
+
+def _place(experiment: Experiment) -> tuple[TrainingSet, Path]:
+    data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
+    return data, runs_root() / experiment.tier / _key(experiment, data.fingerprint)
 
 
 def _checksum(target: str, values: dict) -> str:

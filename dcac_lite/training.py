@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import stopping
 from .adaptation import adapt, add_stray_biases
 from .checkpoints import Checkpoints, trained_state
 from .conditioning import make_condition
@@ -89,7 +90,7 @@ def train(
     "auto" takes up the newest if there is one, to the same weights bit by bit on a CPU; "required"
     raises FileNotFoundError if there is none; "never" deletes what there is and starts over.
 
-    Raises FloatingPointError when a loss is no longer finite."""
+    Raises FloatingPointError when a loss is no longer finite, `stopping.Stopped` when it was asked to stop."""
     import pandas as pd
 
     if resume not in ("auto", "required", "never"):
@@ -147,7 +148,8 @@ def train(
             losses = trainer.step(batch, measure=last)
             step, iteration = step + 1, iteration + 1
             pending.append((step, losses))
-            checkpoint_due = bool(checkpoint_every) and step % checkpoint_every == 0
+            stop = stopping.asked()
+            checkpoint_due = stop or bool(checkpoint_every) and step % checkpoint_every == 0
             if len(pending) == LOG_EVERY or last or checkpoint_due:
                 history += _read_back(pending, epoch, lr)
                 pending = []
@@ -157,6 +159,8 @@ def train(
             bar.update(batches.shape[1])
             if checkpoint_due:
                 save()
+            if stop:
+                raise stopping.Stopped(f"stopped at step {step}, with a checkpoint; ask again to go on.")
         epoch, iteration = epoch + 1, 0
         save()
     bar.close()

@@ -16,7 +16,8 @@ from dcac_lite.studies.map_measures import (
     pointing_game,
 )
 from dcac_lite.studies.probes import make_pair_probe, make_probe
-from dcac_lite.studies.study import results_file, smallest_effect
+from dcac_lite.studies.statistics import smallest_paired_effect
+from dcac_lite.studies.study import results_file
 from dcac_lite.training import build
 from dcac_lite.world.truth import truth_of
 
@@ -132,12 +133,12 @@ def test_the_smallest_effect_is_found_as_often_as_asked():
 
     rng = np.random.default_rng(0)
     scatter = np.array([-1.0, 1, 0, 2, -2])
-    smallest = smallest_effect(scatter, np.zeros(5))
+    smallest = smallest_paired_effect(scatter, np.zeros(5))
     drawn = rng.normal(smallest, scatter.std(ddof=1), (4000, 5))
     assert abs((stats.ttest_1samp(drawn, 0, axis=1).pvalue < 0.05).mean() - 0.8) < 0.03
-    assert smallest_effect([1, 2], [0, 1]) == 0
+    assert smallest_paired_effect([1, 2], [0, 1]) == 0
     with pytest.raises(ValueError, match="1 pair has no scatter"):
-        smallest_effect([1], [0])
+        smallest_paired_effect([1], [0])
 
 
 def test_the_shipped_study_is_complete():

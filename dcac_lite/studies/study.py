@@ -10,8 +10,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -19,11 +19,11 @@ from pathlib import Path
 from ..code_key import RESULTS, code_key
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
-from ..paths import figures_root, replacing, results_folder
-from ..progress import line
-from ..runs import provenance, run
+from ..paths import CLONE, figures_root, replacing, results_folder, runs_root
+from ..runs import Run, provenance, run
 from ..tiers import LITE, paper_tau_c
 from ..tools.status import recording
+from .statistics import paired_interval
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
 
@@ -93,9 +93,13 @@ STUDIES = {
 
 
 def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
-    """Train or find one run and describe it, one row per target. `gradient_ratio` is the median over
-    the epochs of lambda * |dL_dif/dz| / |dL_ReID/dz| (0 for a baseline)."""
-    result = run(experiment, progress=False)
+    """Train or find one run and describe it, see `rows_of_run`."""
+    return rows_of_run(run(experiment, progress=False), targets)
+
+
+def rows_of_run(result: Run, targets: Sequence[str]) -> list[dict]:
+    """A finished run, one row per target. `gradient_ratio` is the median over the epochs of
+    lambda * |dL_dif/dz| / |dL_ReID/dz| (0 for a baseline)."""
     resolved, history = result.experiment, result.history
     ratio = 0.0
     if "gradient_dif" in history:
@@ -116,58 +120,36 @@ def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
 
 def in_processes(door: str, jobs: Sequence[tuple], workers: int = 2, progress: bool = True):
     """The rows that `python -m dcac_lite DOOR --job [experiment, what]` prints as JSON for each of `jobs`, (experiment,
-    what), in one tidy DataFrame. `workers` processes at a time with one thread each (two single-thread
-    processes do more than one with two threads at the lite size). Raises RuntimeError if one fails."""
+    what), in one tidy DataFrame. Snakemake runs `workers` of them at a time, with one thread each (two single-thread
+    processes do more than one with two threads at the lite size). Raises RuntimeError if one fails; the others are
+    done by then."""
     import pandas as pd
 
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-
-    def one(job: tuple) -> list[dict]:
-        command = [sys.executable, "-m", "dcac_lite", door, "--job", json.dumps([asdict(job[0]), job[1]])]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    runs_root().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=runs_root(), prefix=f".{door}-") as name:
+        folder = Path(name)
+        for k, (experiment, what) in enumerate(jobs):
+            (folder / f"{k}.job").write_text(json.dumps([asdict(experiment), what]))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(CLONE / "workflow" / "jobs.smk")]
+        command += ["--workflow-profile", "none", "--directory", name, "--cores", str(workers), "--keep-going"]
+        command += ["--quiet", *(("rules", "host", "reason") if progress else ("all",))]
+        command += ["--config", f"door={door}", f"jobs={len(jobs)}", f"python={sys.executable}"]
+        path = os.pathsep.join([str(CLONE), os.environ.get("PYTHONPATH", "")])  # the jobs' folder is another
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path})
         if done.returncode:
-            raise RuntimeError(f"{job[0].label} failed:\n{done.stderr.strip()[-2000:]}")
-        return json.loads(done.stdout.splitlines()[-1])
-
-    with ThreadPoolExecutor(workers) as pool:
-        results = list(line(pool.map(one, jobs), total=len(jobs), unit="run", hidden=not progress))
-    return pd.DataFrame([row for rows in results for row in rows])
+            lacking = next(k for k in range(len(jobs)) if not (folder / f"{k}.rows").exists())
+            log = folder / f"{lacking}.log"
+            why = (
+                log.read_text().strip()[-2000:] if log.exists() else "Snakemake did not begin it; its message is above."
+            )
+            raise RuntimeError(f"{jobs[lacking][0].label} failed:\n{why}")
+        printed = [(folder / f"{k}.rows").read_text().splitlines()[-1] for k in range(len(jobs))]
+    return pd.DataFrame([row for rows in printed for row in json.loads(rows)])
 
 
 def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
     """Run the jobs of a study, see `in_processes`. Interrupted, it goes on where it was."""
     return in_processes("study", jobs, workers, progress)
-
-
-def paired_interval(values: Sequence[float], reference: Sequence[float], confidence: float = 0.95) -> dict[str, float]:
-    """Mean of the differences `values - reference`, paired by position, and its t interval:
-    {"mean", "low", "high", "n"}. Needs at least two pairs."""
-    import numpy as np
-    from scipy import stats
-
-    difference = np.asarray(values, float) - np.asarray(reference, float)
-    if len(difference) < 2:
-        raise ValueError(f"{len(difference)} pair gives no interval; at least 2 seeds are needed.")
-    low, high = stats.ttest_1samp(difference, 0).confidence_interval(confidence)
-    return {"mean": float(difference.mean()), "low": float(low), "high": float(high), "n": len(difference)}
-
-
-def smallest_effect(
-    values: Sequence[float], reference: Sequence[float], power: float = 0.8, confidence: float = 0.95
-) -> float:
-    """The smallest true mean difference that a paired t test of so many pairs, scattered as these are, would find with
-    probability `power`: what the study could have seen. In the unit of the values; 0 where the differences do not
-    scatter. Needs at least two pairs."""
-    import numpy as np
-    from scipy import optimize, stats
-
-    difference = np.asarray(values, float) - np.asarray(reference, float)
-    n = len(difference)
-    if n < 2:
-        raise ValueError(f"{n} pair has no scatter; at least 2 seeds are needed.")
-    limit = stats.t.ppf((1 + confidence) / 2, n - 1)
-    shift = optimize.brentq(lambda x: 1 - stats.nct.cdf(limit, n - 1, x) - power, 0, 100 * limit)
-    return float(shift * difference.std(ddof=1) / n**0.5)
 
 
 def compare(table, metric: str = "mAP"):

@@ -24,7 +24,12 @@ from ..paths import replacing
 NOT_FOLLOWED = {"tools.status", "tools.rehearsal"}
 #: The module that makes a table, where it is not `studies.study`. (Benchmarks are never recorded: they keep rows of
 #: earlier measurements, and each row says when it was measured.)
-TABLES = {"cam": "studies.cam", "world-report": "world.report"}
+TABLES = {
+    "cam": "studies.cam",
+    "world-report": "world.report",
+    "tables-lite": "studies.publish",
+    "tables-full": "studies.publish",
+}
 WEIGHTS = "weights"
 
 
