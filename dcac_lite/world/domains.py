@@ -52,15 +52,15 @@ class Nuisance:
     light: float
     blur: float
     noise: float
-    light_cast: float = 0.09
-    light_exposure: float = 0.2
-    shadow: float = 0.25
-    occluder: float = 0.12
+    light_cast: float = 0.1
+    light_exposure: float = 0.22
+    shadow: float = 0.3
+    occluder: float = 0.15
     passer_by: float = 0.2
-    shift: float = 0.11
-    scale: float = 0.13
-    resolution: float = 0.7
-    motion: float = 0.4
+    shift: float = 0.12
+    scale: float = 0.15
+    resolution: float = 0.6
+    motion: float = 0.5
     turn: float = 0.4
 
 
@@ -109,23 +109,28 @@ DOMAINS: dict[str, DomainSpec] = {
     d.name: d
     for d in (
         DomainSpec("MA", "Market1501", 11, ("street", "plaza"), 6, 150, 150, 1294, 337, 1591, 279, 382,
-                   Nuisance(0.11, 0.14, 0.11, 0.11, 0.05, 0.2, 0.15, 2.0)),
+                   Nuisance(0.12, 0.16, 0.12, 0.12, 0.06, 0.22, 0.15, 2.0)),
         DomainSpec("D", "DukeMTMC-reID", 12, ("park", "street"), 8, 140, 140, 1652, 223, 1766, 180, 0,
-                   Nuisance(0.11, 0.14, 0.11, 0.11, 0.05, 0.2, 0.15, 2.0, occluder=0.25, passer_by=0.35), tops=40, bottoms=20),
+                   Nuisance(0.13, 0.17, 0.13, 0.13, 0.06, 0.22, 0.15, 2.0, occluder=0.3, passer_by=0.4, scale=0.18,
+                            resolution=0.5),
+                   tops=40, bottoms=20),
         DomainSpec("MS", "MSMT17", 13, KINDS, 15, 208, 320, 3262, 1166, 8216, 0, 0,
-                   Nuisance(0.13, 0.16, 0.13, 0.13, 0.05, 0.2, 0.15, 2.0, light_exposure=0.25, shadow=0.35), tops=100, bottoms=50),
+                   Nuisance(0.13, 0.16, 0.13, 0.13, 0.06, 0.22, 0.15, 2.0, light_exposure=0.25, shadow=0.35),
+                   tops=100, bottoms=50),
         DomainSpec("C3", "CUHK03-NP", 14, ("indoor",), 2, 153, 140, 736, 140, 533, 0, 0,
-                   Nuisance(0.16, 0.16, 0.13, 0.13, 0.05, 0.2, 0.15, 2.0, resolution=0.6), tops=40, bottoms=20),
+                   Nuisance(0.16, 0.16, 0.13, 0.13, 0.06, 0.22, 0.15, 2.0, light_exposure=0.28, resolution=0.45,
+                            turn=0.6),
+                   tops=40, bottoms=20),
         DomainSpec("V", "validation", 15, ("plaza", "park", "indoor"), 6, 150, 120, 1300, 280, 1200, 150, 60,
-                   Nuisance(0.12, 0.15, 0.12, 0.12, 0.05, 0.2, 0.15, 2.0)),
+                   Nuisance(0.14, 0.18, 0.14, 0.14, 0.06, 0.22, 0.15, 2.0, shadow=0.4, scale=0.18, motion=0.7)),
     )
 }  # fmt: skip
 
 WEB_SEED, WEB_SCENES = 10, 600
 #: The web is broader than any Re-ID domain: more places, stronger casts, every heading.
 WEB_NUISANCE = Nuisance(
-    0.08, 0.12, 0.08, 0.08, 0.03, 0.12, 0.15, 2.0,
-    light_cast=0.06, light_exposure=0.14, shadow=0.15, occluder=0.08, passer_by=0.15, shift=0.06, scale=0.1, resolution=0.8, motion=0.2, turn=1.0,
+    0.08, 0.12, 0.08, 0.08, 0.03, 0.12, 0.15, 2.0, light_cast=0.06, light_exposure=0.14, shadow=0.15, occluder=0.08,
+    passer_by=0.15, shift=0.06, scale=0.1, resolution=0.8, motion=0.2, turn=1.0,
 )  # fmt: skip
 #: People of the web come in groups of as many that are dressed alike, so that small things are worth a look.
 WEB_GROUP = 3
