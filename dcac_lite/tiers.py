@@ -85,7 +85,7 @@ _LITE_SCHEMES: SchemeValues = {
 LITE = Tier(
     name="lite", image_size=(64, 32), diffusion_size=32,
     clip=str(LITE_WEIGHTS / "clip"), stable_diffusion=str(LITE_WEIGHTS / "stable-diffusion"), share=1.0,
-    epochs=15, iterations=50, warmup=2, milestones=(11, 14), lr=7e-4, weight_decay=1e-4,
+    epochs=12, iterations=50, warmup=2, milestones=(9, 11), lr=7e-4, weight_decay=1e-4,
     identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="fastest",
     schemes=_LITE_SCHEMES,
 )  # fmt: skip
