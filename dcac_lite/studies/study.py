@@ -27,8 +27,8 @@ from .statistics import paired_interval
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
 
-#: Candidates (lambda, tau_c) of the tuning study, per scheme, from a lambda at which the diffusion model hardly speaks to
-#: one at which it speaks nearly half as loud as the Re-ID losses (the study's column `gradient_ratio`, lambda
+#: Candidates (lambda, tau_c) of the tuning study, per scheme, from a lambda at which the diffusion model hardly speaks
+#: to one at which it speaks nearly half as loud as the Re-ID losses (the study's column `gradient_ratio`, lambda
 #: |dL_dif/dz| / |dL_ReID/dz|; notebook 04 measures it too). No diffusion model, the baseline, is a candidate for all.
 #: The rescaled class-wise condition sends no gradient; nothing to tune.
 CANDIDATES: dict[str, tuple[tuple[float, float], ...]] = {
