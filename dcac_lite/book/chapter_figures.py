@@ -211,7 +211,7 @@ def paired_differences(unseen: pd.DataFrame) -> Described:
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set(yticks=range(len(targets)), yticklabels=targets, title=f"Trained on {source}")
         axis.set(xlabel="mAP difference to the baseline (points)")
-    figure.legend(shown.values(), shown.keys(), loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.08))
+    figure.legend([*shown.values()], [*shown], loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.08))
     figure.tight_layout()
     crossing = int(((unseen["low"] < 0) & (unseen["high"] > 0)).sum())
     return figure, (
