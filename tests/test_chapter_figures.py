@@ -25,6 +25,21 @@ GRADIENTS = pd.DataFrame(
         for scheme, dif in (("correlation-aware", 0.01), ("class-wise-rescaled", 0.0), ("instance-wise", 0.5))
     ]
 )
+DIFFERENCES = pd.DataFrame(
+    [
+        {
+            "source": "MA",
+            "arm": "paper",
+            "lambda_": 1.0,
+            "target": target,
+            "mean": mean,
+            "low": mean - 1,
+            "high": mean + 1,
+        }
+        for target, mean in (("D", 0.5), ("MS", 2.0))
+    ]
+)
+BLACK = -torch.ones(3, 3, 8, 4)
 EPOCHS = np.arange(1, 61)
 RATES = {"code": EPOCHS * 1e-7, "text": EPOCHS * 0.9e-7}
 P = torch.softmax(torch.arange(24.0).reshape(3, 2, 4), 2)
@@ -33,6 +48,8 @@ P = torch.softmax(torch.arange(24.0).reshape(3, 2, 4), 2)
 @pytest.mark.parametrize(
     ("draw", "arguments", "said"),
     [
+        ("augmentations", ({"as it is": BLACK, "jitter": BLACK + 1},), "3 people, in one row each: as it is; jitter"),
+        ("paired_differences", (DIFFERENCES,), "1 of 2 intervals cross"),
         ("hardest_samples", (SAMPLES, {4: 0.4, 9: 0.95}), "2 identities"),
         ("baseline_history", (STEPS, 24, 0.9), "ends at 1.50"),
         ("before_and_after", (RESULTS,), "MA 10.0 and 80.0; D 11.5 and 30.0"),

@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .notebook import PALETTE
+from .notebook import PALETTE, show_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 #: A matplotlib figure and its description.
 Described = tuple["Figure", str]
+
+
+def augmentations(stages: Mapping[str, "Tensor"]) -> Described:
+    """Chapter 02: a row per stage, the same images after one change each. stages: normalised [n, 3, H, W] by name."""
+    images = np.concatenate([np.asarray(((x + 1) * 127.5).round()).astype(np.uint8) for x in stages.values()])
+    columns = len(images) // len(stages)
+    titles = [name if k == 0 else "" for name in stages for k in range(columns)]
+    return show_images(images, titles, columns=columns), (
+        f"{columns} people, in one row each: {'; '.join(stages)}. Flipping mirrors a picture, cropping leaves black "
+        "stripes at its edge, erasing covers a rectangle in light grey, jitter shifts, scales and tints all of it."
+    )
 
 
 def hardest_samples(samples: pd.DataFrame, moved: Mapping[int, float]) -> Described:
@@ -110,8 +122,8 @@ def dark_knowledge(images: np.ndarray, identities: Sequence[int], top: np.ndarra
     fig.tight_layout()
     return fig, (
         "Three rows: an input picture and the five identities the classifier finds most probable, with probabilities "
-        "at three temperatures. A low temperature gives nearly all to the first, a high one nearly the same to all; "
-        "in a trained model the five wear similar clothes."
+        "at three temperatures. The lower the temperature, the more of it goes to the first; the higher, the more "
+        "alike the five are."
     )
 
 
@@ -175,6 +187,36 @@ def gradients_of_schemes(summary: pd.DataFrame) -> Described:
         "Gradient length at z per conditioning scheme on a logarithmic axis, before and after training. "
         + "; ".join(axis.get_title().replace("\n", " ") for axis in axes)
         + ". The rescaled class-wise scheme sends exactly 0 in both."
+    )
+
+
+def paired_differences(unseen: pd.DataFrame) -> Described:
+    """Chapter 05. unseen: rows of `studies.study.compare` on unseen targets, a panel per source."""
+    import matplotlib.pyplot as plt
+
+    sources = list(unseen["source"].unique())
+    figure, axes = plt.subplots(1, len(sources), figsize=(4.5 * len(sources), 3.4), sharex=True, squeeze=False)
+    looks = {"paper": ("o", "#56B4E9", "the paper's"), "tier": ("s", "#0072B2", "this tier's")}
+    shown = {}
+    for axis, source in zip(axes[0], sources):
+        group = unseen[unseen["source"] == source]
+        targets = list(group["target"].unique())
+        for k, (arm, part) in enumerate(group.groupby("arm")):
+            marker, colour, whose = looks[arm]
+            part = part.set_index("target").loc[targets]
+            label = rf"{whose} $\lambda$ = {part['lambda_'].iloc[0]:g}"
+            error = [part["mean"] - part["low"], part["high"] - part["mean"]]
+            y = np.arange(len(targets)) + 0.15 * (k - 0.5)
+            shown[label] = axis.errorbar(part["mean"], y, xerr=error, fmt=marker, color=colour)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set(yticks=range(len(targets)), yticklabels=targets, title=f"Trained on {source}")
+        axis.set(xlabel="mAP difference to the baseline (points)")
+    figure.legend([*shown.values()], [*shown], loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.08))
+    figure.tight_layout()
+    crossing = int(((unseen["low"] < 0) & (unseen["high"] > 0)).sum())
+    return figure, (
+        "Mean difference of mAP between DCAC and the baseline with 95 per cent intervals, a panel per source, a line "
+        f"per unseen target. {crossing} of {len(unseen)} intervals cross the line at zero."
     )
 
 

@@ -23,7 +23,7 @@ from ..paths import CLONE, figures_root, replacing, results_folder, runs_root
 from ..runs import Run, provenance, run
 from ..tiers import LITE, paper_tau_c
 from ..tools.status import recording
-from .statistics import paired_interval
+from .statistics import paired_interval, probability
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
 
@@ -52,7 +52,7 @@ def baseline_tuning() -> list[Job]:
 
 def epochs_tuning() -> list[Job]:
     """Number of epochs of the baseline at the chosen learning rate and temperature, on V. Warm-up and milestones
-    move with it. (A DCAC run of six epochs is what fits a minute on two cores.)"""
+    move with it. (A DCAC run of twelve takes about a minute and a half on one core.)"""
     return [
         (Experiment(sources="MA", conditioning="none", seed=seed, epochs=epochs), ("V",))
         for seed, epochs in product(range(3), (8, 12, 18))
@@ -71,14 +71,15 @@ def scheme_tuning() -> list[Job]:
 
 
 def comparison() -> list[Job]:
-    """Baseline, DCAC at the paper's lambda and tau_c, and DCAC at the tuned ones; eight paired seeds, two
-    sources, measured on the source and the three unseen domains. The seeds are not those of the tuning."""
+    """Baseline, DCAC at the paper's lambda and tau_c, and DCAC at the tuned ones where these are others; eight
+    paired seeds, two sources, measured on the source and the three unseen domains. The seeds are not those of the
+    tuning."""
     jobs: list[Job] = []
     for seed, source in product(range(10, 18), ("MA", "MS")):
         targets = tuple(d for d in DOMAIN_NAMES if d != "V")
         paper = {"lambda_": 1.0, "tau_c": paper_tau_c((source,))}
-        for options in ({"conditioning": "none"}, paper, {}):
-            jobs.append((Experiment(sources=source, seed=seed, **options), targets))
+        chosen = [Experiment(sources=source, seed=seed, **values) for values in ({"conditioning": "none"}, paper, {})]
+        jobs += [(experiment, targets) for experiment in {e.resolved(): e for e in chosen}.values()]
     return jobs
 
 
@@ -150,27 +151,40 @@ def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
     return in_processes("study", jobs, workers, progress)
 
 
+def arms(table):
+    """The arm of `comparison` that each row of its table belongs to, a Series: "baseline", "paper" (lambda 1 and the
+    paper's tau_c for the source) or "tier"."""
+    import pandas as pd
+
+    def arm(row) -> str:
+        if row.conditioning == "none":
+            return "baseline"
+        return "paper" if (row.lambda_, row.tau_c) == (1, paper_tau_c(tuple(row.sources.split("+")))) else "tier"
+
+    return pd.Series([arm(row) for row in table.itertuples()], index=table.index)
+
+
 def compare(table, metric: str = "mAP"):
-    """Paired differences of every DCAC variant of a comparison table to the baseline of the same source
-    and seed, with 95 % intervals: a DataFrame with one row per source, lambda and target, and one per
-    source and lambda for the mean over its unseen targets."""
+    """Paired differences of the arms of a comparison table to the baseline of the same source and seed, with 95 %
+    intervals and the p of the paired t test: a DataFrame with one row per source, arm and target, and one per source
+    and arm for the mean over its unseen targets. An arm that has not yet two pairs on a source is left out."""
     import pandas as pd
 
     rows = []
-    for source, group in table.groupby("sources", sort=False):
-        values = group.pivot_table(index=["conditioning", "lambda_", "seed"], columns="target", values=metric)
+    for source, group in table.assign(arm=arms(table)).groupby("sources", sort=False):
+        values = group.pivot_table(index=["arm", "lambda_", "tau_c", "seed"], columns="target", values=metric)
         unseen = [t for t in values.columns if t not in source.split("+")]
         values = values.assign(**{"mean of unseen": values[unseen].mean(axis=1)})
-        baseline = values.loc["none"].droplevel("lambda_")
-        for (scheme, lambda_), variant in values.drop("none").groupby(level=["conditioning", "lambda_"]):
-            variant = variant.droplevel(["conditioning", "lambda_"])
-            for target in values.columns:
-                seeds = variant.index.intersection(baseline.index)
-                interval = paired_interval(variant.loc[seeds, target], baseline.loc[seeds, target])
-                level = {"baseline": baseline.loc[seeds, target].mean(), "variant": variant.loc[seeds, target].mean()}
+        baseline = values.loc["baseline"].droplevel(["lambda_", "tau_c"])
+        for (arm, lambda_, tau_c), variant in values.drop("baseline").groupby(level=["arm", "lambda_", "tau_c"]):
+            variant = variant.droplevel(["arm", "lambda_", "tau_c"])
+            seeds = variant.index.intersection(baseline.index)
+            for target in values.columns if len(seeds) > 1 else ():
+                ours, theirs = variant.loc[seeds, target], baseline.loc[seeds, target]
                 seen = "source" if target in source.split("+") else "unseen"
-                facts = {"source": source, "conditioning": scheme, "lambda_": lambda_, "target": target, "domain": seen}
-                rows.append(facts | level | interval)
+                facts = {"source": source, "arm": arm, "lambda_": lambda_, "tau_c": tau_c, "target": target}
+                facts |= {"domain": seen, "baseline": theirs.mean(), "variant": ours.mean()}
+                rows.append(facts | paired_interval(ours, theirs) | {"p": probability(ours - theirs)})
     return pd.DataFrame(rows)
 
 
