@@ -197,7 +197,7 @@ def test_others_may_read_what_is_written_as_the_umask_says(own):
     }
     umask = os.umask(0)
     os.umask(umask)
-    assert len(modes) == 5 and set(modes.values()) == {0o666 & ~umask}, modes
+    assert len(modes) == 6 and set(modes.values()) == {0o666 & ~umask}, modes
 
 
 def test_what_a_killed_training_left_is_removed(tmp_path, monkeypatch):

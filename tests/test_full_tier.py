@@ -19,7 +19,7 @@ from dcac_lite.tiers import LITE
 from dcac_lite.tools.reproduce import NOTEBOOKS, execute
 from dcac_lite.trainer import Machine
 
-SMOKE = Experiment(tier="smoke", sources="MA", seed=8, epochs=1).resolved()
+SMOKE = Experiment(tier="smoke", sources="MA", seed=8, epochs=1, precision="no").resolved()
 
 
 def command(*words, **environment):

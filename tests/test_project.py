@@ -18,8 +18,8 @@ from dcac_lite.tools.reproduce import NOTEBOOKS, execute, tidy
 from dcac_lite.tools.status import verdicts
 
 ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
-#: Chapters with cells of more than 25 lines, as the formatter breaks them.
-LONGER_CELLS = ("01", "03", "06", "A1")
+#: Committed outputs that are not current; each entry says why.
+TOLERATED = tomllib.loads((CLONE / "figures" / "stale.toml").read_text())
 
 by_name = pytest.mark.parametrize("path", ALL_NOTEBOOKS, ids=lambda p: p.stem)
 
@@ -125,6 +125,8 @@ def test_committed_outputs_belong_to_their_sources_or_are_listed():
 @by_name
 def test_committed_outputs_are_of_one_run_of_the_lite_tier(path):
     notebook = nbformat.read(path, as_version=4)
+    if f"notebooks/{path.name}" in TOLERATED:
+        pytest.skip(f"not current: {TOLERATED[f'notebooks/{path.name}']['why']}")
     assert notebook.metadata["dcac_lite"]["tier"] == "lite"
     counts = [c.execution_count for c in notebook.cells if c.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
@@ -137,7 +139,7 @@ def test_notebook_reads_like_a_book(path):
     notebook = nbformat.read(path, as_version=4)
     code = [c.source for c in notebook.cells if c.cell_type == "code"]
     words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
-    assert max(len(c.splitlines()) for c in code) <= (40 if path.stem[:2] in LONGER_CELLS else 25)
+    assert max(len(c.splitlines()) for c in code) <= 25
     assert words >= 3 * sum(len(c.splitlines()) for c in code)
     assert notebook.metadata.kernelspec.language == "python"
     assert sum("parameters" in c.metadata.get("tags", []) for c in notebook.cells) == 1

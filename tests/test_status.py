@@ -227,7 +227,7 @@ def test_milestones_are_read_as_they_were_written(milestones, tmp_path):
     ("experiment", "sentence"),
     [
         (Experiment(lambda_=7.5), "nothing in the table matches this run; .* differ in lambda_ 7.5 here and .* there"),
-        (Experiment(epochs=4, milestones=(), warmup=1), "epochs 4 here and 6 there"),
+        (Experiment(epochs=4, milestones=(), warmup=1), "epochs 4 here and 12 there"),
         (Experiment(weight_decay=0.5), "weight_decay 0.5 here and"),  # which the table does not state
         (Experiment(sources=("MA", "D")), r"sources \('MA', 'D'\) here and \('MA',\) there"),
     ],

@@ -24,7 +24,7 @@ from dcac_lite.tiers import SMOKE
 from dcac_lite.trainer import Trainer, step_inputs
 
 #: Pad and crop instead of jitter: what was cropped can be read back from the pixels.
-EXPERIMENT = Experiment(tier="smoke", sources="MA", seed=3, padding=2, jitter=0.0).resolved()
+EXPERIMENT = Experiment(tier="smoke", sources="MA", seed=3, padding=2, jitter=0.0, precision="no").resolved()
 BASELINE = replace(EXPERIMENT, conditioning="none")
 RATES = (0.55, 0.1)  # of the smoke tier's two epochs: one of two steps up the ramp, then the milestone
 

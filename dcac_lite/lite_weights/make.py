@@ -44,6 +44,11 @@ class Recipe:
     unet_batch: int = 64
     seed: int = 0
 
+    def of(self, stage: str) -> dict[str, int | float]:
+        """What one stage depends on: fields of its own, the seed, and what says which people it sees."""
+        people = ("people", "two_photographs") if stage == "clip" else ("people", "diffusion_people")
+        return {k: v for k, v in asdict(self).items() if k in people or k == "seed" or k.startswith(stage)}
+
 
 LITE_RECIPE = Recipe()
 SMOKE_RECIPE = Recipe(
@@ -101,7 +106,7 @@ def pretrain(out: Path, recipe: Recipe = LITE_RECIPE, stages: tuple[str, ...] = 
                     else train_unet(sd_folder, recipe, images, captions)
                 )
             temporary = record.with_suffix(".part")
-            temporary.write_text(json.dumps({"recipe": asdict(recipe), "history": entries}))
+            temporary.write_text(json.dumps({"recipe": recipe.of(stage), "history": entries}))
             os.replace(temporary, record)
         history += json.loads(record.read_text())["history"]
     return history
