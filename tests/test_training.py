@@ -180,7 +180,8 @@ def test_two_processes_make_the_losses_of_one(scheme, adaptation, tmp_path):
 import sys
 from accelerate import PartialState
 from dcac_lite import Experiment, run
-experiment = Experiment(tier="smoke", sources="MA", seed=31, precision="no", conditioning="{scheme}", adaptation="{adaptation}")
+options = dict(conditioning="{scheme}", adaptation="{adaptation}", precision="no")
+experiment = Experiment(tier="smoke", sources="MA", seed=31, **options)
 result = run(experiment, progress=False)
 result.history.to_csv(sys.argv[1] + str(PartialState().process_index), index=False)
 """
