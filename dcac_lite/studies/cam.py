@@ -7,6 +7,7 @@ chosen by its numbers: settings are those of the tier, and the runs are the comp
 
 import argparse
 import json
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -99,11 +100,13 @@ def mean_probabilities(logits: Tensor, labels: Tensor, tau_c: float) -> tuple[np
 
 def rank_correlations(probabilities: np.ndarray, similarity: np.ndarray) -> np.ndarray:
     """For each identity, Spearman's correlation of the probabilities that its pictures give to the N - 1
-    other identities with the true similarity to them. Both [N, N] -> [N]."""
-    from scipy.stats import spearmanr
+    other identities with the true similarity to them. Both [N, N] -> [N], NaN where all others are equally probable,
+    for instance too improbable for a float: there is no order then."""
+    from scipy.stats import ConstantInputWarning, spearmanr
 
     others = ~np.eye(len(similarity), dtype=bool)
-    return np.array([spearmanr(p[o], s[o]).statistic for p, s, o in zip(probabilities, similarity, others)])
+    with warnings.catch_warnings(action="ignore", category=ConstantInputWarning):
+        return np.array([spearmanr(p[o], s[o]).statistic for p, s, o in zip(probabilities, similarity, others)])
 
 
 # ---------------------------------------------------------------- the study
