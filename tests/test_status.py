@@ -251,8 +251,9 @@ def test_the_command_says_the_verdict_and_what_differs(tmp_path, monkeypatch, ca
 
 def test_the_shipped_comparison_has_rows_of_the_default_run():
     table = pd.read_csv(CLONE / "figures" / "results" / "comparison.csv")
-    for experiment in (Experiment(), Experiment(conditioning="none", sources="MS")):
-        assert len(compare.matching(experiment, table)) == 20
+    for experiment in (Experiment(), Experiment(conditioning="none")):
+        rows = compare.matching(experiment, table)
+        assert rows.seed.nunique() >= 3 and len(rows) == 4 * rows.seed.nunique()  # source and three unseen domains
 
 
 def test_a_run_records_threads_and_code():
