@@ -68,6 +68,8 @@ class Batch:
     def __init__(self, tier: str, seeds: int, tables: Sequence[int] = (), holes: bool = False):
         if tier not in TIERS:
             raise ValueError(f"TIER is {tier!r}; expected one of {', '.join(TIERS)}.")
+        if not isinstance(seeds, int) or seeds < 1:
+            raise ValueError(f"SEEDS is {seeds!r}; expected a whole number of at least 1.")
         if unknown := [n for n in tables if n not in TABLES]:
             raise ValueError(f"there is no table {unknown[0]}; expected one of {', '.join(map(str, TABLES))}.")
         self.tier, self.seeds, self.holes = tier, seeds, holes
