@@ -11,7 +11,7 @@ from .conditioning import SCHEMES
 from .data.registry import domain_name, paper_name
 from .device import AUTOCAST, bfloat16_is_fast
 from .recipes import RECIPES, Recipe
-from .tiers import TIERS, Tier, paper_rank, paper_tau_c
+from .tiers import TIERS, Tier, is_large, paper_rank, paper_tau_c
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class Experiment:
         tier = self.of_tier
         values = {name: getattr(tier, name) for name in _OF_THE_TIER}
         values["precision"] = tier.precision or self.of_recipe.precision
+        if is_large(self.sources):
+            values["iterations"] = tier.iterations_large or tier.iterations
         if values["precision"] == "fastest":
             values["precision"] = "bf16" if bfloat16_is_fast() else "no"
         epochs = self.epochs or tier.epochs

@@ -44,8 +44,8 @@ def epoch_batches(
     labels: Tensor, identities: int, instances: int, seed: int, epoch: int, iterations: int | None
 ) -> Tensor:
     """The batches of one epoch, int64 [iterations, P * K]: one natural pass (`iterations` None, the
-    paper's way), or passes cut or repeated to a fixed number of iterations (the lite tiers, so that a
-    run costs the same on every source)."""
+    paper's way), or passes cut or repeated to a fixed number of iterations (the
+    lite tiers)."""
     batches = pk_batches(labels, identities, instances, seed, epoch)
     if iterations is None:
         return batches

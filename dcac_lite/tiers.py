@@ -33,9 +33,9 @@ class Tier:
     image_size: (height, width) of the Re-ID branch; diffusion_size: side of the diffusion branch's
     square image. clip and stable_diffusion: where weights come from (see `pretrained.clip.load_clip`,
     `pretrained.stable_diffusion.load_stable_diffusion`). share: part of each embedded domain, None for real data.
-    iterations: steps an epoch, None for one natural pass of the PK sampler. warmup and milestones:
-    epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's, "fastest" is bf16
-    where the machine computes it and float32 elsewhere. schemes: (lambda, tau_c) of each conditioning
+    iterations: steps an epoch, None for one natural pass of the PK sampler; iterations_large: where `is_large` says
+    so, None for as many. warmup and milestones: epochs. tau, gamma: Eq. 6 and 7. precision: None takes the recipe's,
+    "fastest" is bf16 where the machine computes it and float32 elsewhere. schemes: (lambda, tau_c) of each conditioning
     scheme, chosen on the validation domain; the full tier's tau_c follows Sec. 5.2 instead. ema: which U-Net of Stable
     Diffusion (see `pretrained.stable_diffusion.load_stable_diffusion`). data: root of the real data sets, None for
     `paths.data_root()`.
@@ -64,6 +64,7 @@ class Tier:
     schemes: SchemeValues = field(default_factory=dict, hash=False)
     ema: bool = True
     data: os.PathLike | None = None
+    iterations_large: int | None = None
 
     @property
     def batch(self) -> int:
@@ -87,10 +88,13 @@ LITE = Tier(
     clip=str(LITE_WEIGHTS / "clip"), stable_diffusion=str(LITE_WEIGHTS / "stable-diffusion"), share=1.0,
     epochs=12, iterations=50, warmup=2, milestones=(9, 11), lr=7e-4, weight_decay=1e-4,
     identities=16, instances=4, padding=0, erasing=0.0, jitter=1.0, tau=0.1, gamma=0.2, precision="fastest",
-    schemes=_LITE_SCHEMES,
+    schemes=_LITE_SCHEMES, iterations_large=75,
 )  # fmt: skip
 
-SMOKE = Tier(**{**LITE.__dict__, "name": "smoke", "share": 0.1, "epochs": 2, "iterations": 4, "milestones": (2,)})
+SMOKE = Tier(
+    **LITE.__dict__
+    | {"name": "smoke", "share": 0.1, "epochs": 2, "iterations": 4, "iterations_large": 4, "milestones": (2,)}
+)
 
 FULL = Tier(
     name="full", image_size=(256, 128), diffusion_size=128,
@@ -122,6 +126,11 @@ def paper_tau_c(sources: tuple[str, ...]) -> float:
     return smaller.get(tuple(map(paper_name, sources)), 1.0)
 
 
+def is_large(sources: tuple[str, ...]) -> bool:
+    """Whether MSMT17 or several sources are trained on: what needs a higher rank (Sec. 5.2) and more steps."""
+    return len(sources) > 1 or paper_name(sources[0]) == "MS"
+
+
 def paper_rank(sources: tuple[str, ...]) -> int:
     """LoRA rank of Sec. 5.2: 8, or 32 when MSMT17 or several sources are trained on."""
-    return 8 if len(sources) == 1 and paper_name(sources[0]) != "MS" else 32
+    return 32 if is_large(sources) else 8

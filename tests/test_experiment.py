@@ -191,3 +191,18 @@ def test_what_is_of_no_use_is_refused_in_one_sentence(options):
 def test_a_target_that_is_no_name_is_refused(name):
     with pytest.raises(ValueError, match="domain is .*expected one of MA, D"):
         load_domain(name, "smoke")
+
+
+@pytest.mark.parametrize("fast, precision", [(True, "bf16"), (False, "no")])
+def test_the_lite_tier_takes_the_arithmetic_that_the_machine_is_fast_in(monkeypatch, fast, precision):
+    monkeypatch.setattr("dcac_lite.experiment.bfloat16_is_fast", lambda: fast)
+    assert Experiment().resolved().precision == precision
+    assert Experiment(precision="fp16").resolved().precision == "fp16"
+    assert Experiment(tier="full").resolved().precision == "bf16"  # as the recipe says
+
+
+def test_more_is_trained_where_there_is_more_to_learn():
+    steps = [Experiment(sources=s).resolved().iterations for s in ("MA", "MS", ("MA", "D"))]
+    assert steps[0] < steps[1] == steps[2]
+    assert Experiment(sources="MS", iterations=7).resolved().iterations == 7
+    assert Experiment(tier="full", sources="MS").resolved().iterations is None

@@ -84,7 +84,9 @@ def blocks() -> dict[str, str]:
 def evaluation() -> str:
     """The block `evaluation`: `report()` as a table. Takes minutes."""
     n = report()
-    found, photographs, error = n["retrieval"], n["photographs"], n["error"]
+    found, photographs, by_colour, error = (
+        n[what] for what in ("retrieval", "photographs", "photographs_by_colour", "error")
+    )
 
     def interval(i: dict, digits: int = 4) -> str:
         return f"[{i['low']:.{digits}f}, {i['high']:.{digits}f}]"
@@ -101,10 +103,14 @@ def evaluation() -> str:
         return what, f"{of[f'R{k}']:.1f} %", f"chance {of[f'chance_R{k}']:.1f} %"
 
     rows = [
-        ("VAE reconstruction, PSNR", f"{n['psnr']:.1f} dB", "at least 24 dB was the aim"),
+        ("VAE reconstruction, PSNR", f"{n['psnr']:.1f} dB", f"PCA of as many numbers {n['psnr_linear']:.1f} dB"),
         beside_chance(f"CLIP: own caption first among {found['candidates']:,} distinct ones (R@1)", found, 1),
         beside_chance("... among the first five (R@5)", found, 5),
-        beside_chance(f"CLIP: a person's second photograph first among {n['pictures']:,} (R@1)", photographs, 1),
+        (
+            f"CLIP: a person's second photograph first among {n['pictures']:,} (R@1)",
+            f"{photographs['R1']:.1f} %",
+            f"colour histograms in stripes {by_colour['R1']:.1f} %; chance {photographs['chance_R1']:.1f} %",
+        ),
         ("U-Net: noise-prediction error, right caption", f"{error['right']:.4f}", ""),
         ("... empty caption", f"{error['empty']:.4f}", above(n["empty_minus_right"])),
         ("... another picture's caption", f"{error['shuffled']:.4f}", above(n["shuffled_minus_right"])),

@@ -20,6 +20,7 @@ from ..pretrained.stable_diffusion import load_stable_diffusion
 from ..studies.study import paired_interval
 from ..tiers import LITE
 from ..world.appearance import COLOURS
+from ..world.descriptors import stripe_histograms
 from ..world.domains import web_sample
 from ..world.figure import BOX_HEIGHT, BOX_WIDTH, MARGIN, TOP, TOP_SHADE, draw_labels
 from .make import LITE_RECIPE, web_images
@@ -44,6 +45,18 @@ def reconstruct(vae: torch.nn.Module, images: Tensor, size: int, batch: int = 12
     return x, torch.cat([vae.decode(part).sample for part in mean.split(batch)]).clamp(-1, 1)
 
 
+def reconstruct_linearly(vae: torch.nn.Module, images: Tensor, size: int, count: int = 4000) -> Tensor:
+    """What a principal component analysis makes of pictures with as many numbers as the VAE's latent has, fitted to the
+    first `count` people of the web, whom the VAE trained on: shapes and range as in `reconstruct`."""
+    from sklearn.decomposition import PCA
+
+    of_people, asked = (to_diffusion_input(x, size).flatten(1).numpy() for x in (web_images(0, count)[0], images))
+    numbers = vae.config.latent_channels * (size // 2 ** (len(vae.config.block_out_channels) - 1)) ** 2
+    pca = PCA(numbers, random_state=0).fit(of_people)
+    again = pca.inverse_transform(pca.transform(asked))
+    return torch.from_numpy(again).float().clamp(-1, 1).view(len(images), 3, size, size)
+
+
 @torch.no_grad()
 def caption_retrieval(clip: torch.nn.Module, tokenizer, images: Tensor, captions: list[str]) -> dict[str, float]:
     """Zero-shot retrieval of the caption of uint8 images [N, 3, H, W] among all *distinct* captions:
@@ -60,14 +73,16 @@ def caption_retrieval(clip: torch.nn.Module, tokenizer, images: Tensor, captions
 
 
 @torch.no_grad()
-def photograph_retrieval(clip: torch.nn.Module, images: Tensor, second: Tensor) -> dict[str, float]:
-    """How much identity CLIP's raw features know: for each of N people the rank of their second photograph among all
-    N, searched for with the first. images, second: uint8 [N, 3, H, W]. {"R1", "R5", "chance_R1", "chance_R5"} in
-    percent."""
-    one, other = (
-        torch.cat([clip.encode_image(normalise(part), normalize=True) for part in x.split(256)])
-        for x in (images, second)
-    )
+def image_features(clip: torch.nn.Module, images: Tensor) -> Tensor:
+    """CLIP's raw features of uint8 images [N, 3, H, W]: float32 [N, d], unit length."""
+    return torch.cat([clip.encode_image(normalise(part), normalize=True) for part in images.split(256)])
+
+
+def photograph_retrieval(features: Tensor, second: Tensor) -> dict[str, float]:
+    """How much features know of identity: for each of N people the rank of their second photograph among all N,
+    searched for with the first, by cosine. features of the first and of the second photographs: [N, d]. {"R1", "R5",
+    "chance_R1", "chance_R5"} in percent."""
+    one, other = F.normalize(features), F.normalize(second)
     similarity = one @ other.t()
     rank = (similarity > similarity.diagonal()[:, None]).sum(1)
     return {f"R{k}": 100 * float((rank < k).float().mean()) for k in (1, 5)} | {
@@ -173,7 +188,9 @@ def report(
     images, short = web_images(HELD_OUT, count)
     second, _ = web_images(HELD_OUT, count, photo=1)
     full = [web_sample(HELD_OUT + k, writer="full").caption for k in range(count)]
-    x, again = reconstruct(load_stable_diffusion(folder, IMAGE_SIZE).vae, images, IMAGE_SIZE)
+    vae = load_stable_diffusion(folder, IMAGE_SIZE).vae
+    x, again = reconstruct(vae, images, IMAGE_SIZE)
+    linear = reconstruct_linearly(vae, images, IMAGE_SIZE)
     model, tokenizer = load_clip(clip, LITE.image_size).eval(), open_clip.get_tokenizer(f"local-dir:{clip}")
     errors = conditional_error(folder, images, full)
     asked, words = colour_captions(each)
@@ -181,8 +198,12 @@ def report(
     return {
         "pictures": count,
         "psnr": float(psnr(x, again, 2).mean()),
+        "psnr_linear": float(psnr(x, linear, 2).mean()),
         "retrieval": caption_retrieval(model, tokenizer, images, short),
-        "photographs": photograph_retrieval(model, images, second),
+        "photographs": photograph_retrieval(image_features(model, images), image_features(model, second)),
+        "photographs_by_colour": photograph_retrieval(
+            *(torch.from_numpy(stripe_histograms(x.numpy())) for x in (images, second))
+        ),
         "error": {name: float(errors[name].mean()) for name in ("right", "shuffled", "empty")},
         "shuffled_minus_right": paired_interval(errors["shuffled"], errors["right"]),
         "empty_minus_right": paired_interval(errors["empty"], errors["right"]),

@@ -32,10 +32,10 @@ Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is 
 #: |dL_dif/dz| / |dL_ReID/dz|; notebook 04 measures it too). No diffusion model, the baseline, is a candidate for all.
 #: The rescaled class-wise condition sends no gradient; nothing to tune.
 CANDIDATES: dict[str, tuple[tuple[float, float], ...]] = {
-    "correlation-aware": ((1.0, 0.3), (10.0, 0.3), (30.0, 0.3), (100.0, 0.3)),
-    "class-wise": ((1.0, 0.6), (10.0, 0.6), (100.0, 0.6)),
+    "correlation-aware": ((1.0, 0.3), (10.0, 0.3), (30.0, 0.3), (100.0, 0.3), (10.0, 1.0), (100.0, 1.0)),
+    "class-wise": ((1.0, 0.6), (10.0, 0.6)),
     "instance-wise": ((1.0, 0.6), (10.0, 0.6)),
-    "non-linearity": ((1.0, 0.6), (10.0, 0.6), (100.0, 0.6)),
+    "non-linearity": ((1.0, 0.6), (10.0, 0.6)),
     "batch-norm": ((1.0, 0.6), (10.0, 0.6)),
     "condition-net": ((1.0, 0.6), (10.0, 0.6)),
 }

@@ -121,8 +121,7 @@ def train_encoder(experiment: Experiment, data: TrainingSet) -> Extractor:
     since a random one is not worth keeping. (Seed 0 draws the very weights that the shipped CLIP's
     pre-training began with.)"""
     experiment = replace(experiment, conditioning="none").resolved()
-    tier = TIERS[experiment.tier]
-    architecture = visual_architecture(load_clip_visual(tier.clip, tier.image_size))
+    architecture = visual_architecture(load_clip_visual(experiment.of_tier.clip, experiment.of_tier.image_size))
     torch.manual_seed(experiment.seed)
     model = assemble(experiment, data.identities, build_visual(architecture), None)
     model.reid.visual.conv1.requires_grad_(True)
@@ -130,7 +129,8 @@ def train_encoder(experiment: Experiment, data: TrainingSet) -> Extractor:
     step = 0
     for epoch in range(1, experiment.epochs + 1):
         trainer.start_epoch(epoch)
-        batches = epoch_batches(data.labels, tier.identities, tier.instances, experiment.seed, epoch, tier.iterations)
+        plan = (experiment.identities, experiment.instances, experiment.seed, epoch, experiment.iterations)
+        batches = epoch_batches(data.labels, *plan)
         for batch in trainer.inputs(batches, step):
             trainer.step(batch)
         step += len(batches)
