@@ -3,7 +3,7 @@
 # make table-7 [TIER=...] [SEEDS=5]       one table; either way DRY=1 only says what would be done, JOBS=2 limits the cores
 # make test                               set up if needed, then run the tests
 # make lint                               set up if needed, then check form, format and types of the code
-# make lab                                set up if needed, then open JupyterLab on notebooks/
+# make lab                                set up if needed, then open JupyterLab on your own copies of the notebooks
 PYTHON ?= python3
 TIER ?= lite
 SEEDS ?= 5
@@ -36,7 +36,7 @@ lint: setup
 	@ruff check . && ruff format --check . && pyright
 
 lab: setup
-	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+	@python -m dcac_lite lab
 
 # maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks, measure for the cards
 weights: setup

@@ -88,8 +88,6 @@ def replacing(path: Path):
         os.chmod(temporary, mode)  # safetensors makes a file of its own, which only its owner may read
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
-        os.umask(mask := os.umask(0o077))
-        temporary.chmod(0o666 & ~mask)  # safetensors makes files that nobody else may read
         os.replace(temporary, path)
     except Exception as error:
         # torch and safetensors say it in words of their own
