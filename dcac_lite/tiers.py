@@ -128,7 +128,7 @@ def paper_tau_c(sources: tuple[str, ...]) -> float:
 
 def is_large(sources: tuple[str, ...]) -> bool:
     """Whether MSMT17 or several sources are trained on: what needs a higher rank (Sec. 5.2) and more steps."""
-    return len(sources) > 1 or paper_name(sources[0]) == "MS"
+    return len(sources) != 1 or paper_name(sources[0]) == "MS"
 
 
 def paper_rank(sources: tuple[str, ...]) -> int:
