@@ -155,7 +155,15 @@ def test_retrieval_explorer_agrees_with_the_metric(model, domains):
     assert not set(pictures(explorer)) & set(plain)
     controls["model"].value = "two"
     assert pictures(explorer) == plain and "No map" in explorer.page.value
+    controls["model"].value = "all, one below the other"
+    assert len(pictures(explorer)) == 18
+    controls["model"].value, controls["query"].value = "one", 0
+    controls["order"].value = "worst first"
+    worst = number(explorer, "average precision")
+    controls["order"].value = "best first"
+    assert worst < number(explorer, "average precision")
     controls["query"].value = controls["query"].max
+    assert number(explorer, "average precision") == worst
     controls["target"].value = "C3"
     assert controls["query"].max == len(domains["C3"].query) - 1 >= controls["query"].value
     assert "on C3" in explorer.page.value
@@ -208,3 +216,51 @@ def test_a_saved_figure_is_shown_and_described(figure, tmp_path):
 def test_a_figure_without_a_description_is_refused(figure):
     with pytest.raises(ValueError, match="alt is 'a line': expected a sentence of at least 40 characters"):
         show_figure(figure, "a line")
+
+
+# ---------------------------------------------------------------- who is that?
+
+
+def test_the_game_asks_answerable_questions_and_counts(domains):
+    from dcac_lite.book.who_is_that import WhoIsThat
+
+    d = domains["D"]
+    game = WhoIsThat(d, count=6)
+    for now in game.rounds:
+        person, camera = d.query.pids[now.query], d.query.cameras[now.query]
+        people, cameras = d.gallery.pids[list(now.rows)], d.gallery.cameras[list(now.rows)]
+        assert len(set(people)) == 5 and (people > 0).all()
+        assert (people == person).nonzero()[0].tolist() == [now.answer] and cameras[now.answer] != camera
+    shown = game.children[0].value
+    assert shown.count("<img") == 6 and "✓" not in shown
+    buttons = game.children[1].children
+    buttons[game.rounds[0].answer].click()
+    assert "✓" in game.children[0].value and "1 of 1 right" in game.children[2].value
+    assert all(button.disabled for button in buttons[:-1])
+    buttons[-1].click()
+    assert "Query 2 of 6" in game.children[0].value and not buttons[0].disabled
+    buttons[(game.rounds[1].answer + 1) % 5].click()
+    assert "✗" in game.children[0].value and "1 of 2 right" in game.children[2].value
+    for now in game.rounds[2:]:
+        buttons[-1].click()
+        buttons[now.answer].click()
+    assert "5 of 6 right" in game.children[2].value and all(button.disabled for button in buttons)
+    assert len(game.figure(2).axes) == 12
+
+
+def test_a_model_plays_the_game(model, domains):
+    from dcac_lite.book.who_is_that import WhoIsThat
+
+    class Knows:
+        def features(self, images):
+            known = {
+                d.images[k].tobytes(): d.pids[k]
+                for d in (game.domain.query, game.domain.gallery)
+                for k in range(len(d))
+            }
+            return torch.nn.functional.one_hot(
+                torch.tensor([int(known[i.tobytes()]) + 1 for i in images]), 2000
+            ).float()
+
+    game = WhoIsThat(domains["D"], count=8)
+    assert game.right_answers(Knows()) == 8 and 0 <= game.right_answers(model) <= 8

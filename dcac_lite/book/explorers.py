@@ -4,20 +4,18 @@ An explorer is an ipywidgets box: controls above a page of HTML that a function 
 All that is slow is computed beforehand. Beside it stands `figure()`, a matplotlib figure of some settings, for
 readers without a running kernel. Marks are never colour alone."""
 
-import base64
 import html
-import io
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..conditioning import SCHEMES, make_condition
 from .notebook import PALETTE, show_images
+from .pages import image_html, page_html
 from .rank_figure import identity_of, rank_figure, rank_list
 
 
@@ -28,8 +26,8 @@ class Explorer(widgets.VBox):
     def __init__(self, name: str, draw: Callable[..., str], figure: Callable, **controls: widgets.Widget):
         self.draw, self.figure, self.controls = draw, figure, controls
         for control in controls.values():
-            control.style.description_width = "9em"
-            control.layout.width = "min(34em, 100%)"
+            control.style.description_width = "11em"
+            control.layout.width = "min(38em, 100%)"
             control.tooltip = f"{name}: {control.description}"
             control.observe(lambda _: self.redraw(), names="value")
         self.page = widgets.HTML()
@@ -42,41 +40,28 @@ class Explorer(widgets.VBox):
         self.page.value = self.draw(**{name: control.value for name, control in self.controls.items()})
 
 
-# ---------------------------------------------------------------- HTML
-
-
-@lru_cache(maxsize=512)
-def _encoded(pixels: bytes, shape: tuple[int, int, int]) -> str:
-    file = io.BytesIO()
-    Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape)).save(file, format="PNG", compress_level=1)
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def _picture(image, caption: str, alt: str, frame: str = "3px solid transparent", width: int = 72) -> str:
-    """An `img` of a uint8 image [3, H, W] with a caption below."""
-    image = np.ascontiguousarray(np.asarray(image).transpose(1, 2, 0))
-    source = _encoded(image.tobytes(), image.shape)
-    return (
-        f'<figure style="margin:4px;text-align:center;font-size:14px;line-height:1.3">'
-        f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" '
-        f'style="width:{width}px;height:auto;border:{frame};image-rendering:pixelated">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _page(sentence: str, *blocks: str) -> str:
-    row = "display:flex;flex-wrap:wrap;align-items:flex-start"
-    return f'<p style="font-size:14px;line-height:1.4">{sentence}</p>' + "".join(
-        f'<div style="{row}">{b}</div>' for b in blocks
-    )
-
-
 def _tall(squares: Tensor) -> np.ndarray:
     # squares [B, 3, S, S] in [0, 1] -> uint8 in the 2:1 shape of a person
     return (squares.clamp(0, 1).cpu().repeat_interleave(2, dim=2) * 255).round().to(torch.uint8).numpy()
 
 
 # ---------------------------------------------------------------- noise
+
+
+def _snr_curve(snr: Mapping[int, float], t: int) -> str:
+    """The signal-to-noise ratio over the timesteps, logarithmic, as a small drawing with a mark at t."""
+    x, y = np.array([*snr]), np.log10([*snr.values()])
+    x, y = 8 + 184 * x / x.max(), 8 + 94 * (y.max() - y) / np.ptp(y)
+    at = list(snr).index(t)
+    line = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y))
+    words = f"The signal-to-noise ratio falls with the timestep; at {t} it is {snr[t]:.3g}"
+    return (
+        f'<figure style="margin:4px;text-align:center;font-size:14px;line-height:1.3">'
+        f'<svg role="img" aria-label="{words}" width="200" height="110" style="border:1px solid #999">'
+        f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="2"/>'
+        f'<circle cx="{x[at]:.1f}" cy="{y[at]:.1f}" r="6" fill="{PALETTE["dif"]}" stroke="white"/></svg>'
+        f"<figcaption>log signal-to-noise ratio over t</figcaption></figure>"
+    )
 
 
 @torch.no_grad()
@@ -100,7 +85,8 @@ def explore_noise(
     def paint(x: Tensor) -> np.ndarray:
         return _tall(sd.vae.decode(x / sd.vae.config.scaling_factor).sample / 2 + 0.5)
 
-    seen = {}  # timestep -> uint8 pictures [4, B, 3, 2S, S] and the error [B]
+    seen = {}  # timestep -> uint8 pictures [5, B, 3, 2S, S] and the error [B]
+    original = paint(latents)
     block = sd.image_size // latents.shape[-1]
     for t in times:
         at = torch.full((len(latents),), t, device=device)
@@ -111,25 +97,26 @@ def explore_noise(
         coloured = [
             _tall((e[:, :3] / 5 + 0.5).repeat_interleave(block, 2).repeat_interleave(block, 3)) for e in (noise, guess)
         ]
-        seen[t] = [paint(noisy), *coloured, paint(clean)], ((guess - noise) ** 2).mean((1, 2, 3)).tolist()
+        seen[t] = [original, paint(noisy), *coloured, paint(clean)], ((guess - noise) ** 2).mean((1, 2, 3)).tolist()
     snr = {t: float(abar[t] / (1 - abar[t])) for t in times}
-    rows = ("noisy x_t", "true noise", "predicted noise", "predicted x_0")
+    rows = ("clean x_0", "noisy x_t", "true noise", "predicted noise", "predicted x_0")
 
     def draw(picture: int, t: int) -> str:
         shown, errors = seen[t]
-        blocks = [_picture(p[picture], name, f"{name} at timestep {t}", width=110) for name, p in zip(rows, shown)]
+        blocks = [image_html(p[picture], name, f"{name} at timestep {t}", width=100) for name, p in zip(rows, shown)]
+        blocks.append(_snr_curve(snr, t))
         words = f"t = {t}: signal-to-noise ratio <b>{snr[t]:.3g}</b>, {float(abar[t]):.1%} of the variance is picture. "
-        return _page(
+        return page_html(
             words + f"Error of the predicted noise (Eq. 3): <b>{errors[picture]:.3g}</b>; 1 would be knowing nothing.",
             "".join(blocks),
         )
 
     def figure():
         chosen = [times[k] for k in np.linspace(1, len(times) - 1, 6).astype(int)]
-        titles = [f"t = {t}\nSNR {snr[t]:.2g}" for t in chosen] + [""] * (3 * len(chosen))
-        pictures = np.stack([seen[t][0][k][0] for k in range(4) for t in chosen])
+        titles = [f"t = {t}\nSNR {snr[t]:.2g}" for t in chosen] + [""] * ((len(rows) - 2) * len(chosen))
+        pictures = np.stack([seen[t][0][k][0] for k in range(1, len(rows)) for t in chosen])
         drawn = show_images(pictures, titles, columns=len(chosen), scale=0.85)
-        for axis, label in zip(drawn.axes[:: len(chosen)], rows):
+        for axis, label in zip(drawn.axes[:: len(chosen)], rows[1:]):
             axis.set_ylabel(label.replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=9)
         return drawn
 
@@ -176,17 +163,23 @@ def explore_condition(
     def draw(picture: int, scheme: str, tau: float) -> str:
         p, order, entropy, distance = state(picture, scheme, tau)
         own = int(labels[picture])
+        top = order[:8].tolist()
+        if own not in top:
+            top[-1] = own  # the truth is always shown
         people = []
-        for j in order[:8].tolist():
+        for j in top:
             fill, frame = (
                 PALETTE[scheme] if used(scheme, j, own) else "transparent",
                 PALETTE["right"] if j == own else "transparent",
             )
-            style = f"height:8px;width:{max(1, 72 * float(p[j])):.0f}px;background:{fill};border:1px solid currentColor"
+            width = max(1, 72 * float(p[j] / p.max()))  # the longest bar is as wide as a picture
+            style = f"height:8px;width:{width:.0f}px;background:{fill};border:1px solid currentColor"
             bar = f'<div style="{style}"></div>'
             name = f"{'✓ ' if j == own else ''}#{j}<br>p {float(p[j]):.3f}"
             people.append(
-                _picture(portraits[j], bar + name, f"identity {j}, probability {float(p[j]):.3f}", f"3px solid {frame}")
+                image_html(
+                    portraits[j], bar + name, f"identity {j}, probability {float(p[j]):.3f}", f"3px solid {frame}"
+                )
             )
         near = ", ".join(f"#{j} ({float(distance[j]):.2f})" for j in distance.argsort()[:4].tolist())
         words = f"Entropy of p: <b>{entropy:.2f}</b> of at most {np.log(len(p)):.2f} nats. "
@@ -194,10 +187,10 @@ def explore_condition(
             words += "This scheme has no prompts: c is a projection of the feature, and p does not enter it."
         else:
             words += f"Prompts nearest to c (distance): <b>{near}</b>. Filled bars enter c, open ones do not."
-        own_picture = _picture(
+        own_picture = image_html(
             images[picture], f"input<br>identity #{own}", f"the input picture, identity {own}", "3px solid black"
         )
-        return _page(words, own_picture + "".join(people))
+        return page_html(words, own_picture + "".join(people))
 
     def figure():
         import matplotlib.pyplot as plt
@@ -211,7 +204,7 @@ def explore_condition(
             p, order, entropy, distance = state(0, "correlation-aware", tau)
             top = order[:6].tolist()
             bars = axis.barh(
-                [("✓ " if j == own else "") + f"#{j}" for j in top], p[top], color=PALETTE["correlation-aware"]
+                [("✓ " if j == own else "") + f"#{j}" for j in top], p[top].numpy(), color=PALETTE["correlation-aware"]
             )
             axis.bar_label(bars, fmt="%.2f", fontsize=9, padding=2)
             axis.invert_yaxis()
@@ -238,6 +231,9 @@ def explore_condition(
 
 # ---------------------------------------------------------------- retrieval
 
+ORDERS = ("as in the data", "worst first", "best first")
+TOGETHER = "all, one below the other"
+
 
 def explore_retrieval(
     models: Mapping, domains: Mapping, classifiers: Collection[str], top: int = 8, start: int = 0
@@ -254,40 +250,42 @@ def explore_retrieval(
         for target, domain in domains.items()
     }
 
-    def draw(target: str, model: str, query: int, cam: bool) -> str:
+    @lru_cache
+    def in_order(target: str, model: str, order: str) -> list[int]:
+        """The queries of a domain as they come, or by a model's average precision."""
+        asked, searched = domains[target].query, domains[target].gallery
+        if order == ORDERS[0]:
+            return list(range(len(asked)))
+        own, others = features[model, target]
+        aps = [rank_list(x, others, identity_of(asked, k, searched), top).ap for k, x in enumerate(own)]
+        return np.argsort(np.array(aps) * (1 if order == "worst first" else -1), kind="stable").tolist()
+
+    def answers(target: str, model: str, row: int, cam: bool) -> tuple[str, str]:
         asked, searched = domains[target].query, domains[target].gallery
         own, others = features[model, target]
-        found = rank_list(own[query], others, identity_of(asked, query, searched), top)
-        images = [asked.images[query], *(searched.images[r] for r in found.rows)]
+        found = rank_list(own[row], others, identity_of(asked, row, searched), top)
+        images = [asked.images[row], *(searched.images[r] for r in found.rows)]
         if cam and model in classifiers:
             images = _maps(models[model], np.stack(images))
-        blocks = [
-            _picture(
-                images[0],
-                f"query<br>camera {asked.cameras[query]}",
-                f"the query, camera {asked.cameras[query]}",
-                "4px solid black",
-            )
-        ]
-        for n, (row, right) in enumerate(zip(found.rows, found.right), 1):
-            mark, word, frame = (
-                ("✓", "right", f"4px solid {PALETTE['right']}")
-                if right
-                else ("✗", "wrong", f"4px dashed {PALETTE['wrong']}")
-            )
-            camera = searched.cameras[row]
-            blocks.append(
-                _picture(
-                    images[n], f"{mark} {n}<br>camera {camera}", f"rank {n}, {word} person, camera {camera}", frame
-                )
-            )
+        camera = f"camera {asked.cameras[row]}"
+        blocks = [image_html(images[0], f"query<br>{camera}", f"the query, {camera}", "4px solid black")]
+        for n, (r, right) in enumerate(zip(found.rows, found.right), 1):
+            mark, word, line = ("✓", "right", "solid") if right else ("✗", "wrong", "dashed")
+            camera = f"camera {searched.cameras[r]}"
+            words = f"rank {n}, {word} person, {camera}"
+            blocks.append(image_html(images[n], f"{mark} {n}<br>{camera}", words, f"4px {line} {PALETTE[word]}"))
         words = (
-            f"{html.escape(model)} on {target}: average precision <b>{found.ap:.2f}</b>, "
+            f"{html.escape(model)} on {target}, query {row}: average precision <b>{found.ap:.2f}</b>, "
             f"{int(found.right.sum())} of the first {len(found.rows)} right."
         )
         if cam and model not in classifiers:
             words += " No map: this model's classifier was never trained."
-        return _page(words, "".join(blocks))
+        return words, "".join(blocks)
+
+    def draw(target: str, model: str, order: str, query: int, cam: bool) -> str:
+        shown = [*models] if model == TOGETHER else [model]
+        row = in_order(target, shown[0], order)[query]
+        return "".join(page_html(*answers(target, name, row, cam)) for name in shown)
 
     first = next(iter(domains))
     query = widgets.IntSlider(value=start, min=0, max=len(domains[first].query) - 1, description="query")
@@ -299,7 +297,8 @@ def explore_retrieval(
         draw,
         lambda: rank_figure(models, domains[first].query, domains[first].gallery, [start], top)[0],
         target=target,
-        model=widgets.Dropdown(options=[*models], description="model"),
+        model=widgets.Dropdown(options=[*models, *[TOGETHER] * (len(models) > 1)], description="model"),
+        order=widgets.Dropdown(options=ORDERS, description="queries"),
         query=query,
         cam=widgets.Checkbox(value=False, description="show where the model looks (Grad-CAM)"),
     )
