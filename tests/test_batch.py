@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from dcac_lite import Experiment, code_key
 from dcac_lite.paths import CLONE
 from dcac_lite.studies import batch
-from dcac_lite.studies.batch import Batch, begin, measure, progress, report
+from dcac_lite.studies.batch import Batch, begin, measure, numbers_in, progress, report
 
 SNAKEMAKE = shutil.which("snakemake", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 workflow = pytest.mark.skipif(SNAKEMAKE is None, reason="snakemake is not installed")
@@ -68,6 +69,12 @@ def test_a_table_brings_the_tables_of_its_notebook_and_all_bring_the_scorecard(r
 def test_what_cannot_be_is_refused(runs, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         Batch(*arguments)
+
+
+@pytest.mark.parametrize("text", ["x", "7;9", "1.5"])
+def test_what_is_no_number_of_a_table_is_refused(text):
+    with pytest.raises(ValueError, match=f"there is no table {text}; expected one of 2, 3"):
+        numbers_in(text)
 
 
 def test_a_changed_file_is_other_jobs_and_a_changed_comment_is_none(runs, tmp_path, monkeypatch):
@@ -137,7 +144,7 @@ def told(runs, monkeypatch):
 
     monkeypatch.setattr("dcac_lite.runs.find", lambda e: None)
     monkeypatch.setattr("dcac_lite.runs.run", train)
-    begin(wanted.folder, [job.name for job in wanted.jobs], 2)
+    begin(wanted.folder, [job.name for job in wanted.jobs])
     job = wanted.jobs[0]
     return wanted.folder / "jobs" / f"{job.name}.json", wanted.folder / "done" / f"{job.name}.json", failing
 
@@ -149,16 +156,15 @@ def test_a_failed_run_is_named_and_the_other_seeds_go_on(told, capfd):
         measure(file, done)
     assert not done.exists()
     shown = capfd.readouterr().out
-    assert (
-        "seed 10: failed: the loss is nan  [0 done, 1 failed, " in shown
-        and "seed 11: 0 s  [1 done, 1 failed, " in shown
-    )
+    assert "seed 10: failed: the loss is nan\n" in shown and "seed 11: 0 s\n" in shown
+    assert "jobs: 0 done, 1 failed, " in progress(file.parent.parent)
     said = report(file.parent.parent)
     assert "seed 10: the loss is nan\n" in said and f"{file.stem}.log" in said
     assert "FloatingPointError" in (file.parent.parent / "logs" / f"{file.stem}.log").read_text()
     failing.clear()
     measure(file, done)
-    assert len(json.loads(done.read_text())["runs"]) == 2 and "2 done, 0 failed" in progress(file.parent.parent)
+    assert len(json.loads(done.read_text())["runs"]) == 2 and "1 done, 0 failed" in progress(file.parent.parent)
+    assert "the loss is nan" not in report(file.parent.parent)
 
 
 def test_a_job_of_other_code_is_refused(told, monkeypatch):
@@ -242,6 +248,9 @@ def test_a_failing_job_costs_nothing_but_itself(snakemake):
     assert len(list((snakemake.folder / "done").glob("*.json"))) == 15
     status, _ = snakemake(config="holes=yes")  # the second half of `make table-9`
     assert status == 0 and snakemake.calls() == ["12_rank"]
+    assert "jobs: 15 done, 0 failed, 1 left" in progress(
+        snakemake.folder
+    )  # of the first half (the stand-in names nobody)
     status, _ = snakemake()
     assert status == 0 and snakemake.calls() == ["12_rank", "MA-correlation-aware-lora16-lambda1-tau0.6"]
     status, said = snakemake()
@@ -258,7 +267,8 @@ def test_after_kill_9_a_batch_goes_on(snakemake):
     process.kill()
     process.communicate()
     for child in children:
-        os.kill(int(child), signal.SIGTERM)
+        with suppress(ProcessLookupError):  # one that has ended by itself meanwhile
+            os.kill(int(child), signal.SIGTERM)
     time.sleep(1)
     before = {file: file.stat().st_mtime_ns for file in finished.glob("*.json")}
     assert len(before) >= 5 and snakemake.calls()

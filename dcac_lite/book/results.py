@@ -82,7 +82,8 @@ def in_words(result, metric: str = "mAP") -> str:
     """What the differences of a gathered table say, in sentences that count them and claim nothing else."""
     shown = result[(result["metric"] == metric) & (result["row"] != _reference(result))]
     known = shown[shown["difference_low"].notna()]
-    printed = shown["paper_difference"].dropna()
+    once = shown[shown["target"] != "mean"].drop_duplicates(["row", "source", "target"])  # not once for each setting
+    printed = once["paper_difference"].dropna()
     text = f"The paper prints {len(printed)} differences to {_reference(result)} in {metric}, "
     text += f"{(printed > 0).sum()} above zero. "
     if known.empty:
@@ -151,5 +152,5 @@ COLOURS = {
     "equivalent to nothing": "#0072B2",
     "not resolved": "#7f7f7f",
     "not measured": "#BBBBBB",
-    "not testable in this tier": "#CCBB44",
+    "not tested here": "#CCBB44",
 }

@@ -23,20 +23,26 @@ class Round:
 
 
 def draw_rounds(domain: Domain, count: int = 40, seed: int = 0) -> list[Round]:
-    """At most `count` queries at random, each with a match from another camera and with the four other people whose
-    colours, as histograms in stripes see them, are nearest to the query's; places in the row are drawn too."""
+    """At most `count` queries at random, each with five pictures that another camera took: a match, and of the four
+    other people whose colours, as histograms in stripes of the middle see them, are nearest to it, one picture each."""
     rng, query, gallery = np.random.default_rng(seed), domain.query, domain.gallery
-    own, others = stripe_histograms(query.images), stripe_histograms(gallery.images)
+    width = gallery.images.shape[3]
+    colours = stripe_histograms(gallery.images[..., width // 3 : width - width // 3])
     rounds = []
-    for q in rng.permutation(len(query))[:count]:
+    for q in rng.permutation(len(query)):
         same = gallery.pids == query.pids[q]
         match = rng.choice(np.flatnonzero(same & (gallery.cameras != query.cameras[q])))
-        near = np.flatnonzero(~same & (gallery.pids > 0))  # neither junk nor distractors, who have no name
-        near = near[np.argsort(((others[near] - own[q]) ** 2).sum(1), kind="stable")]
+        there = gallery.cameras == gallery.cameras[match]
+        near = np.flatnonzero(~same & there & (gallery.pids > 0))  # neither junk nor distractors, who have no name
+        near = near[np.argsort(((colours[near] - colours[match]) ** 2).sum(1), kind="stable")]
         _, first = np.unique(gallery.pids[near], return_index=True)  # the nearest picture of each person
+        if len(first) < len(LETTERS) - 1:
+            continue
         rows = [int(match), *map(int, near[np.sort(first)[: len(LETTERS) - 1]])]
         order = rng.permutation(len(rows))
         rounds.append(Round(int(q), tuple(rows[k] for k in order), int(np.flatnonzero(order == 0)[0])))
+        if len(rounds) == count:
+            break
     return rounds
 
 
@@ -58,6 +64,11 @@ class WhoIsThat(widgets.VBox):
         self._draw()
         super().__init__([self._shown, widgets.HBox([*self._buttons, self._next]), self._tally])
         self.add_class("dcac-explorer")
+
+    @property
+    def right(self) -> int:
+        """How many of the answered rounds are right."""
+        return sum(said == now.answer for said, now in zip(self.answered, self.rounds))
 
     def answer(self, choice: int) -> None:
         """Say that picture `choice` of the present round, 0 to 4, shows the person."""
@@ -91,8 +102,7 @@ class WhoIsThat(widgets.VBox):
         for button in self._buttons:
             button.disabled = done
         self._next.disabled = not done or over
-        right = sum(said == r.answer for said, r in zip(self.answered, self.rounds))
-        self._tally.value = page_html(f"{right} of {len(self.answered)} right; guessing gives one in five.")
+        self._tally.value = page_html(f"{self.right} of {len(self.answered)} right; guessing gives one in five.")
 
     def figure(self, count: int = 3):
         """The first `count` rounds as a matplotlib figure, a row each, answers not marked."""

@@ -7,8 +7,9 @@ change of any of them is another job, and a change of a comment is none.
     RUNS/TIER/batch/jobs/NAME-KEY.json   what the job trains and measures
     RUNS/TIER/batch/done/NAME-KEY.json   written when all of it is finished; the runs themselves lie in RUNS/TIER/
     RUNS/TIER/batch/logs/NAME-KEY.log    what libraries said, and the errors
+    RUNS/TIER/batch/errors/NAME-KEY.json the last errors of its runs, if it failed
     RUNS/TIER/batch/notebooks/NN.json    what the tables' notebook NN is made from
-    RUNS/TIER/batch/journal.jsonl        one line for each run that a batch has finished or failed"""
+    RUNS/TIER/batch/plan.json            the jobs that the last batch had still to do"""
 
 import argparse
 import hashlib
@@ -17,6 +18,7 @@ import os
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -110,7 +112,7 @@ class Batch:
         for job in self.jobs:
             _write(self.folder / "jobs" / f"{job.name}.json", job.text)
             done = self.folder / "done" / f"{job.name}.json"
-            if done.exists() and not all(map(_finished, json.loads(done.read_text())["runs"])):
+            if done.exists() and not _still_there(job, json.loads(done.read_text())["runs"]):
                 done.unlink()
         for number in self.numbers:
             _write(self.folder / "notebooks" / f"{number}.json", self._made_from(number))
@@ -137,6 +139,14 @@ class Batch:
         return json.dumps(told, indent=1)
 
 
+def numbers_in(text) -> list[int]:
+    """The numbers of tables in "7" or "2,3". Raises ValueError for anything else."""
+    try:
+        return [int(number) for number in str(text).split(",") if number]
+    except ValueError:
+        raise ValueError(f"there is no table {text}; expected one of {', '.join(map(str, TABLES))}.") from None
+
+
 @cache
 def _weights(tier: str) -> str:
     """Of weights that lie in folders their content, of others their names: their versions are part of the code."""
@@ -159,16 +169,26 @@ def _write(path: Path, text: str) -> None:
             temporary.write_text(text)
 
 
-def _finished(run: dict) -> bool:
-    return (runs_root() / run["folder"] / "complete").is_file()
+def _still_there(job: Job, runs: list[dict]) -> bool:
+    """Whether the runs that a job has made are there, and, where data can change, are those of the data as it is."""
+    from ..runs import find
+
+    if not all((runs_root() / run["folder"] / "complete").is_file() for run in runs):
+        return False
+    if TIERS[job.experiments[0].tier].share is not None:  # the name of the job says what draws the data
+        return True
+    with suppress(FileNotFoundError):  # data that has gone since has not changed
+        now = [found and found.folder.relative_to(runs_root()).as_posix() for found in map(find, job.experiments)]
+        return now == [run["folder"] for run in runs]
+    return True
 
 
 # ---------------------------------------------------------------- the jobs
 
 
 def measure(told: Path, done: Path) -> None:
-    """Train and measure what is missing of a job, print a line for each run and note it in the journal; then write
-    `done`. A run that fails is named, and the other seeds go on; RuntimeError at the end.
+    """Train and measure what is missing of a job and print a line for each run; then write `done`. A run that fails is
+    named, and the other seeds go on; RuntimeError at the end.
 
     Raises ValueError when the code has changed since the job was made."""
     from ..tools.reproduce import stderr_in
@@ -178,25 +198,34 @@ def measure(told: Path, done: Path) -> None:
         raise ValueError(
             f"{told.name} was made for code {job['code']}, and this is {code_key(RESULTS)}: ask for the tables again."
         )
-    log = told.parent.parent / "logs" / f"{told.stem}.log"
-    finished, failed = [], 0
-    with stderr_in(log):
-        for values in job["experiments"]:
-            experiment = Experiment(**values | {"sources": tuple(values["sources"])})
-            try:
-                finished.append(_one(experiment, job["targets"]))
-                _note(told, experiment, **finished[-1])
-            except Stopped as error:  # no time left for the other seeds either
-                _note(told, experiment, error=str(error))
-                raise
-            except Exception as error:
-                failed += 1
-                with open(log, "a") as whole:
-                    traceback.print_exc(file=whole)
-                _note(told, experiment, error=(str(error).strip() or type(error).__name__).splitlines()[-1])
-    if failed:
-        raise RuntimeError(f"{failed} of {len(job['experiments'])} runs of {told.stem} failed; {log} has the errors.")
+    folder, finished, errors = told.parent.parent, [], {}
+    log, failed = folder / "logs" / f"{told.stem}.log", folder / "errors" / f"{told.stem}.json"
+    try:
+        with stderr_in(log):
+            for values in job["experiments"]:
+                experiment = Experiment(**values | {"sources": tuple(values["sources"])})
+                run = f"{told.stem[:-9]} seed {experiment.seed}"
+                try:
+                    finished.append(_one(experiment, job["targets"]))
+                    print(f"{run}: {finished[-1]['training'] + finished[-1]['measuring']:.0f} s", flush=True)
+                except Stopped as error:  # no time left for the other seeds either
+                    errors[run] = str(error)
+                    raise
+                except Exception as error:
+                    with open(log, "a") as whole:
+                        traceback.print_exc(file=whole)
+                    errors[run] = (str(error).strip() or type(error).__name__).splitlines()[-1]
+                    print(f"{run}: failed: {errors[run]}", flush=True)
+    finally:
+        if errors:
+            _write(failed, json.dumps(errors, indent=1))
+    if errors:
+        raise RuntimeError(
+            f"{len(errors)} of {len(job['experiments'])} runs of {told.stem} failed; {log} has the errors."
+        )
+    failed.unlink(missing_ok=True)
     _write(done, json.dumps({"runs": finished}, indent=1))
+    print(f"[{progress(folder)}]", flush=True)
 
 
 def _one(experiment: Experiment, targets: Sequence[str]) -> dict:
@@ -212,49 +241,49 @@ def _one(experiment: Experiment, targets: Sequence[str]) -> dict:
     return {"folder": folder, "training": round(training, 1), "measuring": round(time.time() - trained, 1)}
 
 
-def _note(told: Path, experiment: Experiment, **facts) -> None:
-    """A line in the journal and one on the screen."""
-    folder = told.parent.parent
-    entry = {"at": time.time(), "job": told.stem, "run": f"{told.stem[:-9]} seed {experiment.seed}"} | facts
-    with open(folder / "journal.jsonl", "a") as journal:  # a short line is written whole, by several processes too
-        journal.write(json.dumps(entry) + "\n")
-    how = f"failed: {facts['error']}" if "error" in facts else f"{facts['training'] + facts['measuring']:.0f} s"
-    print(f"{entry['run']}: {how}  [{progress(folder)}]", flush=True)
-
-
 # ---------------------------------------------------------------- what has become of a batch
 
 
-def begin(folder: Path, jobs: Sequence[str], seeds: int) -> None:
-    """Note what a batch that starts now still has to do: names of jobs and runs of each."""
-    _write(folder / "plan.json", json.dumps({"at": time.time(), "jobs": list(jobs), "runs": seeds * len(jobs)}))
+def begin(folder: Path, jobs: Sequence[str]) -> None:
+    """Note what a batch that starts now still has to do: names of jobs."""
+    _write(folder / "plan.json", json.dumps({"at": time.time(), "jobs": list(jobs)}))
 
 
-def _since_the_plan(folder: Path) -> tuple[dict, list[dict]]:
-    """The plan, and for each run of it the last line of the journal since."""
+@dataclass(frozen=True)
+class Standing:
+    """How a batch stands: names of jobs that are done, have failed and are left, and when the batch began."""
+
+    began: float
+    done: list[str]
+    failed: list[str]
+    left: list[str]
+
+
+def standing(folder: Path) -> Standing:
+    """How the batch that began last stands. Raises ValueError where none has begun."""
     if not (folder / "plan.json").exists():
         raise ValueError(f"{folder} holds no plan.json; no batch of tables has been started in this tier.")
-    plan, last = json.loads((folder / "plan.json").read_text()), {}
-    journal = folder / "journal.jsonl"
-    for line in journal.read_text().splitlines() if journal.exists() else []:
-        entry = json.loads(line)
-        if entry["at"] >= plan["at"] and entry["job"] in plan["jobs"]:
-            last[entry["run"]] = entry
-    return plan, list(last.values())
+    plan = json.loads((folder / "plan.json").read_text())
+    found = Standing(plan["at"], [], [], [])
+    for name in plan["jobs"]:
+        failed = folder / "errors" / f"{name}.json"
+        if (folder / "done" / f"{name}.json").exists():
+            found.done.append(name)
+        elif failed.exists() and failed.stat().st_mtime >= plan["at"]:
+            found.failed.append(name)
+        else:
+            found.left.append(name)
+    return found
 
 
 def progress(folder: Path) -> str:
-    """Runs done, failed and left of the batch that began last, and the time they will take at its pace."""
-    try:
-        plan, entries = _since_the_plan(folder)
-    except ValueError:
-        return "no batch"
-    failed = sum("error" in entry for entry in entries)
-    left = max(plan["runs"] - len(entries), 0)
-    text = f"{len(entries) - failed} done, {failed} failed, {left} left"
-    if not (left and entries):
+    """Jobs done, failed and left of the batch that began last, and the time they will take at its pace."""
+    found = standing(folder)
+    ended = len(found.done) + len(found.failed)
+    text = f"jobs: {len(found.done)} done, {len(found.failed)} failed, {len(found.left)} left"
+    if not (found.left and ended):
         return text
-    return f"{text}, about {_duration((time.time() - plan['at']) / len(entries) * left)}"
+    return f"{text}, about {_duration((time.time() - found.began) / ended * len(found.left))}"
 
 
 def _duration(seconds: float) -> str:
@@ -268,21 +297,22 @@ def _duration(seconds: float) -> str:
 
 
 def report(folder: Path) -> str:
-    """How a batch stands: the numbers, each failed run with its log and its error, and the share of the jobs' time
-    that went into neither training nor measuring."""
-    plan, entries = _since_the_plan(folder)
-    lines = [f"Runs: {progress(folder)}."]
-    for entry in entries:
-        if "error" in entry:
-            lines.append(f"  {entry['run']}: {entry['error']}\n    {folder / 'logs' / entry['job']}.log")
-    told = {entry["job"] for entry in entries}
-    for name in plan["jobs"]:
-        if name not in told and (log := folder / "logs" / f"{name}.log").exists():
-            lines.append(f"  {name[:-9]}: no run of it has ended\n    {log}")
-    useful = sum(entry.get("training", 0) + entry.get("measuring", 0) for entry in entries)
-    if whole := sum(_seconds(folder / "times" / f"{name}.tsv", plan["at"]) for name in plan["jobs"]):
-        share = max(0.0, 1 - useful / whole)
-        lines.append(f"Of {_duration(whole)} in jobs, {share:.0%} was neither training nor measuring.")
+    """How a batch stands: the numbers, each failed run with its log and its error, and the share of the finished jobs'
+    time that went into neither training nor measuring."""
+    found = standing(folder)
+    lines = [f"{progress(folder).capitalize()}."]
+    for name in found.failed:
+        errors = json.loads((folder / "errors" / f"{name}.json").read_text())
+        lines += [f"  {run}: {error}\n    {folder / 'logs' / name}.log" for run, error in errors.items()]
+    useful, whole = 0.0, 0.0
+    for name in found.done:
+        if seconds := _seconds(folder / "times" / f"{name}.tsv", found.began):
+            runs = json.loads((folder / "done" / f"{name}.json").read_text())["runs"]
+            useful, whole = useful + sum(run["training"] + run["measuring"] for run in runs), whole + seconds
+    if whole:
+        lines.append(
+            f"Of {_duration(whole)} in jobs, {max(0, 1 - useful / whole):.0%} was neither training nor measuring."
+        )
     return "\n".join(lines)
 
 

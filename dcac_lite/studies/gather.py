@@ -3,7 +3,9 @@
 Nothing is trained here. A run that is not there, or not of this code, data and weights, leaves a hole."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from ..code_key import RESULTS, code_key
 from ..paths import figures_root
 from .statistics import holm, interval, probability, smallest_effect
 from .tables import TABLES, Cell, cells, identity, name_of, paper_value
@@ -35,8 +37,9 @@ def shipped(tier: str):
 
 def measurements(found: Sequence[Cell]):
     """What is known of the experiments in `found`, a DataFrame with name, seed, target, metrics and more: what this
-    machine's runs folder holds (`origin` "here"), and where it has nothing, what was published ("shipped"). Asks
-    for the metrics of a finished run; a run that is damaged counts as none."""
+    machine's runs folder holds (`origin` "here"), and where it has nothing, what was published ("shipped"), if that is
+    of this code and of the data that the runs here saw. Asks for the metrics of a finished run; one that is damaged, or
+    whose data or target is not there, counts as none."""
     import pandas as pd
 
     from ..runs import find
@@ -50,17 +53,23 @@ def measurements(found: Sequence[Cell]):
                 targets.append(cell.target)
     known = []
     for experiment, targets in wanted.values():
-        run = find(experiment)
-        try:
-            rows = rows_of_run(run, targets) if run else []
-        except (ValueError, OSError):  # damaged; the batch names it, and makes it again
-            rows = []
-        known += [{"name": name_of(experiment), "origin": "here"} | row for row in rows]
+        for target in targets:
+            with suppress(ValueError, OSError):  # the batch names what is damaged or not there
+                rows = rows_of_run(run, [target]) if (run := find(experiment)) else []
+                known += [{"name": name_of(experiment), "origin": "here"} | row for row in rows]
     here = pd.DataFrame(known, columns=None if known else list(PUBLISHED))
     tiers = dict.fromkeys(experiment.tier for experiment, _ in wanted.values())
-    tables = [table for table in (here, *map(shipped, tiers)) if len(table)]
+    others = [_comparable(shipped(tier), here) for tier in tiers]
+    tables = [table for table in (here, *others) if len(table)]
     table = pd.concat(tables, ignore_index=True) if tables else here
     return table.drop_duplicates(["name", "seed", "target"])
+
+
+def _comparable(published, here):
+    """The published rows that may stand beside those made here: of this code, and of the same training data."""
+    data = dict(zip(here["sources"], here["data"]))
+    other_data = [data.get(row.sources, row.data) != row.data for row in published.itertuples()]
+    return published[published["code_key"] == code_key(RESULTS)].drop(published.index[other_data], errors="ignore")
 
 
 def values(table, name: str, target: str, metric: str) -> dict[int, float]:
@@ -69,7 +78,7 @@ def values(table, name: str, target: str, metric: str) -> dict[int, float]:
     return dict(zip(here["seed"].astype(int), here[metric].astype(float)))
 
 
-def gather(number: int, tier: str, seeds: int, known=None, metrics: Sequence[str] = METRICS):
+def gather(number: int, tier: str, seeds: int, known=None):
     """A table of the paper, one row for each line, setting, direction and metric, a DataFrame:
 
     table, row, setting, source, target, metric; `paper`, and `mean`, `low`, `high` over `n` seeds of ours with the 95 %
@@ -84,11 +93,15 @@ def gather(number: int, tier: str, seeds: int, known=None, metrics: Sequence[str
     table = TABLES[number]
     places = cells([number], tier, seeds)
     known = measurements(places) if known is None else known
-    rows = [row for metric in metrics for row in _rows(table, places, known, metric)]
+    rows = [row for metric in METRICS for row in _rows(table, places, known, metric)]
     result = pd.DataFrame(rows)
     result["p_holm"] = float("nan")
     for _, group in result.groupby("metric", sort=False):
-        result.loc[group.index, "p_holm"] = holm(group["p"].tolist())
+        # where two settings are the same runs, their difference is one difference
+        own = group.drop_duplicates([c for c in group.columns if c not in ("setting", "p_holm")])
+        own = own[own["p"].notna()]
+        corrected = dict(zip(own["p"], holm(own["p"].tolist())))
+        result.loc[group.index, "p_holm"] = group["p"].map(corrected)
     return result
 
 

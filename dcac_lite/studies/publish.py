@@ -8,7 +8,7 @@ from pathlib import Path
 from ..paths import figures_root, replacing, results_folder
 from ..tools.status import recording
 from .gather import METRICS, PUBLISHED, gather, measurements, shipped
-from .tables import TABLES, cells
+from .tables import FIRST_SEED, TABLES, cells
 
 TIERS_SHOWN = ("lite", "full")
 
@@ -23,21 +23,20 @@ def publish(tier: str, seeds: int, in_place: bool) -> tuple[Path, Path]:
             known.reindex(columns=list(PUBLISHED)).to_csv(temporary, index=False, float_format="%.5g")
     page = (figures_root() if in_place else path.parent) / "tables.md"
     with replacing(page) as temporary:
-        temporary.write_text(as_page(), encoding="utf-8")
+        temporary.write_text(as_page({t: shipped(t) for t in TIERS_SHOWN} | {tier: known}), encoding="utf-8")
     return path, page
 
 
-def as_page() -> str:
-    """Every cell of every table, as Markdown."""
+def as_page(known: dict) -> str:
+    """Every cell of every table, as Markdown, from `measurements` by tier."""
     lines = [
         "# The paper's tables, cell by cell",
         "",
         "Written by `python -m dcac_lite tables publish --in-place` from `figures/paper/dcac.csv` and the published",
         "measurements in `figures/results/`. Ours are means over n seeds with 95 % t intervals, at the last epoch; a",
         "dash is what has not been run.",
-        "Published numbers of other methods stand in notebook 08, claims and verdicts in notebook 14.",
+        "Claims and verdicts stand in notebook 14.",
     ]
-    known = {tier: shipped(tier) for tier in TIERS_SHOWN}
     for number, table in TABLES.items():
         (template,) = (figures_root().parent / "notebooks").glob(f"{table.notebook}_*.ipynb")
         lines += ["", f"## Table {number}: {table.title}", ""]
@@ -56,7 +55,7 @@ def _cells(number: int, known: dict) -> list[str]:
 
     ours: dict[tuple, dict[str, str]] = {}
     for tier in TIERS_SHOWN:
-        seeds = max(1, known[tier]["seed"].nunique())
+        seeds = int(known[tier]["seed"].max()) - FIRST_SEED + 1 if len(known[tier]) else 1
         for cell in gather(number, tier, seeds, known[tier]).to_dict("records"):
             place = (cell["row"], cell["setting"], cell["source"] or "all", cell["target"], cell["metric"])
             texts = ours.setdefault(place, {})

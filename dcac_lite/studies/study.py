@@ -104,7 +104,7 @@ def rows_of_run(result: Run, targets: Sequence[str]) -> list[dict]:
     if "gradient_dif" in history:
         ratio = float((resolved.lambda_ * history["gradient_dif"] / history["gradient_reid"]).median())
     joined = {"sources": "+".join(resolved.sources), "milestones": "+".join(map(str, resolved.milestones))}
-    facts = asdict(resolved) | joined | {"gradient_ratio": round(ratio, 5)}
+    facts = asdict(resolved) | joined | {"gradient_ratio": float(f"{ratio:.4g}")}
     known = result.provenance
     facts |= {
         "seconds": round(known["seconds"], 1),
