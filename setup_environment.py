@@ -17,6 +17,8 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "installed-from"
 SUPPORTED = [(3, 11), (3, 12), (3, 13), (3, 14)]
 NEEDED_GB = 12  # torch with its CUDA packages is about 7 GB on disk, and its wheels pass through a cache
+WITH_CUDA = ("torch", "torchvision")  # what comes with CUDA packages where nobody says otherwise
+_SILENT = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"UV_HTTP_TIMEOUT": "20"}}
 
 
 def pins() -> list[str]:
@@ -25,6 +27,25 @@ def pins() -> list[str]:
     body = lines[lines.index("  - pip:") + 1 :]
     items = [line.split("#")[0].strip() for line in body]
     return [item.removeprefix("- ") for item in items if item]
+
+
+def has_nvidia_driver() -> bool:
+    """Whether an NVIDIA GPU could be used on this machine."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def install_for_cpu(python: Path, uv: str | None) -> None:
+    """Install the builds of torch that have no CUDA packages, which uv knows where to find. Where it cannot reach
+    them, say so; the ordinary ones follow with everything else."""
+    if uv is None:
+        own = subprocess.run(
+            [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", "uv"], **_SILENT
+        )
+        uv = str(python.with_name("uv")) if own.returncode == 0 else None
+    pinned = [pin for pin in pins() if pin.split("==")[0] in WITH_CUDA]
+    words = ["pip", "install", "--quiet", "--python", str(python), "--torch-backend", "cpu", *pinned]
+    if uv is None or subprocess.run([uv, *words], **_SILENT).returncode:
+        print("No GPU here, but PyTorch's builds without CUDA cannot be reached: its usual ones, 6 GB, do as well.")
 
 
 def main() -> None:
@@ -53,6 +74,8 @@ def main() -> None:
         else:
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
             install = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        if sys.platform == "linux" and not has_nvidia_driver():
+            install_for_cpu(VENV / "bin" / "python", uv)
         # the kernelspec is written inside .venv, so the notebooks find this environment and no other
         subprocess.run([*install, *requirements], check=True, cwd=ROOT)
     except (subprocess.CalledProcessError, KeyboardInterrupt, FileNotFoundError) as error:

@@ -245,3 +245,21 @@ def test_full_disk_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(setup_environment.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2e9}))
     with pytest.raises(SystemExit, match="has 2.0 GB free"):
         setup_environment.main()
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_without_a_gpu_the_builds_without_cuda_are_tried_first(monkeypatch, capsys, reached):
+    import setup_environment
+
+    asked = []
+
+    def pretend(command, **options):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0 if reached else 2)
+
+    monkeypatch.setattr(setup_environment.subprocess, "run", pretend)
+    setup_environment.install_for_cpu(Path("python"), "uv")
+    (command,) = asked
+    assert command[:3] == ["uv", "pip", "install"] and "cpu" in command
+    assert [pin.split("==")[0] for pin in command if "==" in pin] == ["torch", "torchvision"]
+    assert ("its usual ones, 6 GB, do as well" in capsys.readouterr().out) != reached

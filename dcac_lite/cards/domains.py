@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from ..data.registry import VALIDATION
 from ..paths import figures_root
 from ..world.appearance import Appearance
 from ..world.captioning import WRITERS, Writer, caption_words
@@ -44,7 +45,7 @@ def _roles() -> str:
     role = "the captioned web that CLIP and Stable Diffusion come from"
     rows: list[tuple] = [("web", role, ", ".join(KINDS), f"{WEB_SCENES} places, one camera each")]
     for name, spec in DOMAINS.items():
-        use = ": settings are chosen on it, never reported" if name == "V" else ""
+        use = ": settings are chosen on it, no method is compared on it" if name == VALIDATION else ""
         rows.append((name, spec.role + use, ", ".join(spec.scenes), spec.cameras))
     return table(("domain", "role", "places", "cameras"), rows)
 

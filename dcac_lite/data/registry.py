@@ -11,8 +11,10 @@ FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding
 MARKET_LAYOUT = "Market-1501 folders"
 #: Image folders (training, test) of MSMT17's two releases; V2 is V1 with blurred faces.
 MSMT17_FOLDERS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
-#: The domains that every tier knows; V, for validation, is not the paper's and is drawn only.
-DOMAIN_NAMES = ("MA", "D", "MS", "C3", "V")
+#: Settings are chosen on it, and no method is compared on it.
+VALIDATION = "V"
+#: The domains that every tier knows; V is not the paper's and is drawn only.
+DOMAIN_NAMES = ("MA", "D", "MS", "C3", VALIDATION)
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 
 

@@ -3,7 +3,7 @@
 An artefact is a notebook with its outputs and figures, or a table in `figures/results/`. `figures/made_from.json`
 holds the hash of every file that each was made from, as it was when the making began: the modules of this package
 that its code imports, and what those import; the notebook's own code cells; the shipped weights; the tables that
-the notebook reads. The publishing commands write it, see `recording`. `figures/stale.toml` lists what is known
+the notebook or those modules read. The publishing commands write it, see `recording`. `figures/stale.toml` lists what is known
 not to be current and tolerated: since which commit, and why."""
 
 import argparse
@@ -29,6 +29,12 @@ TABLES = {
     "world-report": "world.report",
     "tables-lite": "studies.publish",
     "tables-full": "studies.publish",
+}
+#: Files that a module reads for whoever imports it.
+READ_BY = {
+    "studies.gather": ("figures/results/tables-lite.csv", "figures/results/tables-full.csv"),
+    "studies.tables": ("figures/paper/dcac.csv",),
+    "studies.scorecard": ("figures/paper/claims.toml",),
 }
 WEIGHTS = "weights"
 
@@ -83,6 +89,8 @@ class Sources:
         else:
             start = {TABLES.get(path.stem, "studies.study")}
         for module in self._closure(start):
+            read = [_clone() / name for name in READ_BY.get(module, ())]
+            inputs |= {f.relative_to(_clone()).as_posix(): _hash(f.read_bytes()) for f in read if f.exists()}
             file = code_key.module_file(module).relative_to(_clone())
             inputs[file.as_posix()] = self._module(module)[0]
         return dict(sorted(inputs.items()))

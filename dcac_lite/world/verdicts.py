@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..data.registry import VALIDATION
+
 ANY = "none"  # the source of what was not trained on any domain
 #: Largest mAP of the best reference of a kind, relative to the fine-tuned encoder's.
 SHARES = {"pixels": 1 / 3, "histograms": 1 / 2, "zero-shot": 1 / 2}
@@ -32,11 +34,12 @@ def sources_of(table: pd.DataFrame) -> list[str]:
 
 def levels(table: pd.DataFrame, source: str) -> pd.DataFrame:
     """mAP of every reference on its source and, averaged, on the unseen domains, which are all others of the
-    table: index reference, columns kind, source, unseen."""
+    table but the one that settings were chosen on: index reference, columns kind, source, unseen."""
     own = table[table["source"].isin([source, ANY])]
     seen = own["target"] == source
     on_source = own[seen].set_index("reference")[["kind", "mAP"]].rename(columns={"mAP": "source"})
-    return on_source.join(own[~seen].groupby("reference")["mAP"].mean().rename("unseen"))
+    unseen = own[~seen & (own["target"] != VALIDATION)]
+    return on_source.join(unseen.groupby("reference")["mAP"].mean().rename("unseen"))
 
 
 def verdicts(table: pd.DataFrame) -> list[Verdict]:
