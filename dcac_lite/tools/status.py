@@ -3,8 +3,8 @@
 An artefact is a notebook with its outputs and figures, or a table in `figures/results/`. `figures/made_from.json`
 holds the hash of every file that each was made from, as it was when the making began: the modules of this package
 that its code imports, and what those import; the notebook's own code cells; the shipped weights; the tables that
-the notebook or those modules read. The publishing commands write it, see `recording`. `figures/stale.toml` lists what is known
-not to be current and tolerated: since which commit, and why."""
+the notebook or those modules read. The publishing commands write it, see `recording`. `figures/stale.toml` lists what
+is known not to be current and tolerated: since which commit, and why."""
 
 import argparse
 import ast
