@@ -38,10 +38,8 @@ def install_for_cpu(python: Path, uv: str | None) -> None:
     """Install the builds of torch that have no CUDA packages, which uv knows where to find. Where it cannot reach
     them, say so; the ordinary ones follow with everything else."""
     if uv is None:
-        own = subprocess.run(
-            [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", "uv"], **_SILENT
-        )
-        uv = str(python.with_name("uv")) if own.returncode == 0 else None
+        installed = subprocess.run([str(python), "-m", "pip", "install", "-q", "uv"], **_SILENT).returncode == 0
+        uv = str(python.with_name("uv")) if installed else None
     pinned = [pin for pin in pins() if pin.split("==")[0] in WITH_CUDA]
     words = ["pip", "install", "--quiet", "--python", str(python), "--torch-backend", "cpu", *pinned]
     if uv is None or subprocess.run([uv, *words], **_SILENT).returncode:

@@ -249,6 +249,8 @@ def test_full_disk_is_one_sentence(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("reached", [True, False])
 def test_without_a_gpu_the_builds_without_cuda_are_tried_first(monkeypatch, capsys, reached):
+    from pathlib import Path
+
     import setup_environment
 
     asked = []
