@@ -99,9 +99,8 @@ class Experiment:
         if self.conditioning == "none":
             values |= {"adaptation": "frozen", "rank": 1, "lambda_": 0.0, "tau_c": 1.0}
             return Resolved(**asdict(self) | values)
-        lambda_, tau_c = tier.schemes.get(self.conditioning, (1.0, paper_tau_c(self.sources)))
-        values["lambda_"] = lambda_ if self.lambda_ is None else self.lambda_
-        values["tau_c"] = tau_c if self.tau_c is None else self.tau_c
+        values["lambda_"] = next(v for v in (self.lambda_, tier.lambda_, 1.0) if v is not None)
+        values["tau_c"] = self.tau_c or tier.tau_c or paper_tau_c(self.sources)
         rank = self.rank or (paper_rank(self.sources) if tier.share is None else 8)
         values["rank"] = rank if self.adaptation == "lora" else 1
         return Resolved(**asdict(self) | values)

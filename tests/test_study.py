@@ -49,7 +49,7 @@ def test_a_source_with_one_pair_waits():
 
 
 def test_no_run_is_asked_for_twice(monkeypatch):
-    schemes = tiers.LITE.schemes | {"correlation-aware": (1.0, 0.6)}  # the paper's on MA, not on MS
-    monkeypatch.setitem(tiers.TIERS, "lite", replace(tiers.LITE, schemes=schemes))
+    own = {"lambda_": 1.0, "tau_c": 0.6}  # the paper's on MA, not on MS
+    monkeypatch.setitem(tiers.TIERS, "lite", replace(tiers.LITE, **own))
     jobs = [(experiment.resolved().sources, experiment.seed) for experiment, _ in study.comparison()]
     assert jobs.count((("MA",), 10)) == 2 and jobs.count((("MS",), 10)) == 3

@@ -71,8 +71,8 @@ def scheme_tuning() -> list[Job]:
 
 
 def comparison() -> list[Job]:
-    """Baseline, DCAC at the paper's lambda and tau_c, and DCAC at the tuned ones where these are others; eight
-    paired seeds, two sources, measured on the source and the three unseen domains. The seeds are not those of the
+    """Baseline, DCAC at the paper's lambda and tau_c, and DCAC at the tier's where these are others; eight paired
+    seeds, two sources, measured on the source and the three unseen domains. The seeds are not those of the
     tuning."""
     jobs: list[Job] = []
     for seed, source in product(range(10, 18), ("MA", "MS")):

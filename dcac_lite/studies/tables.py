@@ -1,7 +1,7 @@
 """The tables of the paper as data: which experiments stand in which line, what they are trained on and measured on.
 
-A line with a condition comes in two settings: lambda and tau_c of the paper, and those that the tier chose on its
-validation domain, if it chose any. Where both are the same numbers, so are the runs."""
+A line with a condition comes in two settings: lambda and tau_c of the paper, and those of the tier, if it has its own.
+Where both are the same numbers, so are the runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -32,7 +32,7 @@ class Row:
         if chosen.conditioning == "none":
             return {"": chosen}
         paper = replace(chosen, lambda_=1.0, tau_c=paper_tau_c(chosen.sources))
-        return {"paper": paper, "tier": chosen} if TIERS[tier].schemes else {"paper": paper}
+        return {"paper": paper, "tier": chosen} if TIERS[tier].lambda_ else {"paper": paper}
 
 
 @dataclass(frozen=True)
