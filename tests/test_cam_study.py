@@ -156,3 +156,16 @@ def test_the_shipped_study_is_complete():
         index=["model", "seed", "method", "layer"], columns="measure", values="value"
     )
     assert ((wide.body - 1) * (wide.background - 1) <= 0).all()
+
+
+def test_garments_are_where_they_are_drawn():
+    """Not above and below a row: boxes are misplaced, and a dress is long."""
+    probe = make_probe("MA", "smoke")
+    upper, lower, clothing = (probe.regions[name] for name in ("upper", "lower", "clothing"))
+    assert not (upper & lower).any() and not ((upper | lower) & ~probe.regions["body"]).any()
+    assert ((upper | lower) & clothing).sum() > 0.99 * (upper | lower).sum()
+    rows = np.arange(upper.shape[1])
+    middle = [[(mask.sum(1) * rows).sum() / mask.sum() for mask in (u, w)] for u, w in zip(upper, lower) if w.any()]
+    assert (np.diff(middle) > 0).all()  # trousers are below shirts
+    lowest = np.array([rows[mask.any(1)].max() for mask in upper if mask.any()])
+    assert lowest.std() > 4

@@ -14,7 +14,7 @@ from ..world.captioning import WRITERS, Writer, caption_words
 from ..world.domains import DOMAINS, FAMILY, WEB_GROUP, WEB_NUISANCE, WEB_SCENES, Nuisance, identities, web_person
 from ..world.report import read, side_by_side
 from ..world.scenes import KINDS
-from ..world.truth import SMALL_PARTS, same_garment
+from ..world.truth import SMALL_PARTS
 from ..world.verdicts import sources_of, verdicts
 from .markdown import table
 
@@ -65,7 +65,7 @@ def _shared(people: Sequence[Appearance], group: int) -> list[str]:
     inside = [pair for k in range(0, len(people) - group + 1, group) for pair in combinations(people[k : k + group], 2)]
     across = list(zip(people, people[group:]))  # each with somebody of the next group
     return [
-        _share([same_garment(getattr(a, part), getattr(b, part)) for a, b in pairs])
+        _share([getattr(a, part) == getattr(b, part) for a, b in pairs])
         for part in ("top", "bottom")
         for pairs in (inside, across)
     ]

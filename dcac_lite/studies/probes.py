@@ -6,7 +6,7 @@ import numpy as np
 
 from ..data.load import load_domain
 from ..world.domains import Sample
-from ..world.truth import WAIST, attribute_similarity, look_similarity, same_garment, truth_of
+from ..world.truth import LOWER, UPPER, attribute_similarity, garment_mask, look_similarity, truth_of
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ def make_probe(domain: str = "MA", tier: str = "lite", seed: int = 0) -> Probe:
     people = [sample.appearance for sample in truth]
     looks = look_similarity(people)
     others = ~np.eye(len(people), dtype=bool)
-    top = np.array([[same_garment(a.top, b.top) for b in people] for a in people])
-    bottom = np.array([[same_garment(a.bottom, b.bottom) for b in people] for a in people])
+    top = np.array([[a.top == b.top for b in people] for a in people])
+    bottom = np.array([[a.bottom == b.bottom for b in people] for a in people])
     targets = {
         "own": np.arange(len(people)),
         "look-alike": _most_similar(looks, others),
@@ -89,11 +89,10 @@ def make_pair_probe(domain: str, tier: str = "lite", seed: int = 0) -> PairProbe
 def _regions(truth: list[Sample]) -> dict[str, np.ndarray]:
     body = np.stack([sample.picture.body_mask for sample in truth])
     clothing = np.stack([sample.picture.clothing_mask for sample in truth])
-    above = (np.arange(body.shape[1]) < WAIST)[:, None]
     return {
         "body": body,
         "clothing": clothing,
         "background": ~body,
-        "upper": clothing & above,
-        "lower": clothing & ~above,
+        "upper": np.stack([garment_mask(sample, UPPER) for sample in truth]),
+        "lower": np.stack([garment_mask(sample, LOWER) for sample in truth]),
     }

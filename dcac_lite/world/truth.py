@@ -8,16 +8,35 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from ..tiers import TIERS
-from .appearance import BAGS, BOTTOMS, HAIR_STYLES, LOGOS, PATTERNS, TOPS, Appearance, Garment, Piece
+from .appearance import BAGS, BOTTOMS, HAIR_STYLES, LOGOS, PATTERNS, TOPS, Appearance, Piece
 from .domains import DOMAINS, DomainSpec, Record, Sample, photograph_record, plan
-from .figure import BOX_HEIGHT, BOX_WIDTH, CANVAS_HEIGHT, CANVAS_WIDTH, MARGIN, Pose, draw_labels
-from .renderer import paint
+from .figure import (
+    BACK,
+    BOTTOM,
+    BOTTOM_SHADE,
+    BOX_HEIGHT,
+    BOX_WIDTH,
+    CANVAS_HEIGHT,
+    CANVAS_WIDTH,
+    CHEST,
+    MARGIN,
+    SIDE_STRIPE,
+    SLEEVE,
+    TOP,
+    TOP_DETAIL,
+    TOP_SHADE,
+    Pose,
+    draw_labels,
+)  # fmt: skip
+from .renderer import _cut, paint
 
-WAIST = 33  # row of a finished, well-placed picture, about where a standing person's belt is
-_YAWS = {"front": 0.0, "back": np.pi, "side": np.pi / 2, "other side": -np.pi / 2}
+_YAWS = (0.0, np.pi, np.pi / 2, -np.pi / 2)  # from the front, from the back, from both sides
+#: Labels of a garment with what is printed on it or sewn to it.
+UPPER, LOWER = (TOP, TOP_SHADE, TOP_DETAIL, SLEEVE, CHEST, BACK), (BOTTOM, BOTTOM_SHADE, SIDE_STRIPE)
 
 
 def truth_of(domain: str, names: Sequence[str], tier: str = "lite") -> list[Sample]:
@@ -37,11 +56,12 @@ def truth_of(domain: str, names: Sequence[str], tier: str = "lite") -> list[Samp
 
 
 def _record(spec: DomainSpec, name: str) -> Record:
-    pid, camera, index = (*name.split("_"), "", "")[:3]
+    index = (*name.split("_"), "", "")[2]
     records = plan(spec)
     if index.isdigit() and int(index) < len(records):
         record = records[int(index)]
-        if int(pid) == record.pid and camera == f"c{record.camera}s1":
+        pid = f"{record.pid:04d}" if record.pid >= 0 else "-1"
+        if name.startswith(f"{pid}_c{record.camera}s1_"):
             return record
     raise ValueError(
         f"{name!r} is no picture of the embedded domain {spec.name}; expected a name such as 0001_c3s1_000000_00.jpg."
@@ -98,9 +118,7 @@ def look_similarity(people: Sequence[Appearance]) -> np.ndarray:
 
     grey = np.full((CANVAS_HEIGHT, CANVAS_WIDTH, 3), 128, np.uint8)
     box = slice(MARGIN, MARGIN + BOX_HEIGHT), slice(MARGIN, MARGIN + BOX_WIDTH)
-    drawn = np.array(
-        [[paint(draw_labels(p, Pose(yaw)), p, grey)[box] for yaw in _YAWS.values()] for p in people], np.float32
-    )
+    drawn = np.array([[paint(draw_labels(p, Pose(yaw)), p, grey)[box] for yaw in _YAWS] for p in people], np.float32)
     # a fourth of the side: a picture of 32 x 16 tells garments apart, and 6144 numbers a person are enough
     small = (
         drawn.reshape(len(people), len(_YAWS), BOX_HEIGHT // 4, 4, BOX_WIDTH // 4, 4, 3)
@@ -110,9 +128,11 @@ def look_similarity(people: Sequence[Appearance]) -> np.ndarray:
     return 1 - cdist(small, small, "cityblock") / small.shape[1] / 255
 
 
-def same_garment(a: Garment, b: Garment) -> bool:
-    """Whether two people wear the same piece of a domain's catalogue."""
-    return a == b
+def garment_mask(sample: Sample, labels: Sequence[int]) -> np.ndarray:
+    """Where a picture shows parts of these labels, such as UPPER or LOWER: bool [64, 32]."""
+    drawn = np.isin(draw_labels(sample.shot.person, sample.shot.pose), labels)
+    shown = np.asarray(_cut(Image.fromarray(255 * drawn.astype(np.uint8)), sample.shot.box)) > 128  # more than half of a pixel
+    return shown & sample.picture.body_mask  # what stands in front hides it
 
 
 # ---------------------------------------------------------------- the oracle
