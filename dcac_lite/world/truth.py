@@ -129,7 +129,7 @@ def look_similarity(people: Sequence[Appearance]) -> np.ndarray:
 
 
 def garment_mask(sample: Sample, labels: Sequence[int]) -> np.ndarray:
-    """Where a picture shows parts of these labels, such as UPPER or LOWER, in more than half of a pixel: bool [64, 32]."""
+    """Where a picture shows parts of these labels, such as UPPER, in more than half of a pixel: bool [64, 32]."""
     drawn = np.isin(draw_labels(sample.shot.person, sample.shot.pose), labels)
     shown = np.asarray(_cut(Image.fromarray(255 * drawn.astype(np.uint8)), sample.shot.box)) > 128
     return shown & sample.picture.body_mask  # what stands in front hides it
