@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..studies.tables import paper_value
 from .notebook import PALETTE, show_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+MEAN = "mean of unseen"  # a target of `studies.study.compare`
 #: A matplotlib figure and its description.
 Described = tuple["Figure", str]
 
@@ -103,27 +105,43 @@ def dark_knowledge(images: np.ndarray, identities: Sequence[int], top: np.ndarra
     probable identities `top` [lines, 5]; identities: whose the inputs are; p_at: p [lines, N] at each of `taus`."""
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(*images.shape[:2], figsize=(8.4, 7.6), squeeze=False)
+    fig, axes = plt.subplots(*images.shape[:2], figsize=(8.4, 9.6), squeeze=False, gridspec_kw={"hspace": 0.6})
+    shades = ("#0072B2", "#56B4E9", "#B5DDF5")  # from cold to hot
     for i, line in enumerate(axes):
         for k, axis in enumerate(line):
             axis.imshow(images[i, k])
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             if k == 0:
-                axis.set_title(f"input\nidentity {identities[i]}", fontsize=9)
+                axis.set_title(f"input\nidentity #{identities[i]}", fontsize=10)
+                labels = [f"$\\tau_c$ = {tau:.2g}" for tau in taus] if i == 0 else []
+                for y, (label, shade) in enumerate(zip(labels, shades)):
+                    box = {"facecolor": shade, "alpha": 0.5, "pad": 1, "lw": 0}
+                    at = {"ha": "center", "va": "center", "transform": axis.transAxes}
+                    axis.text(0.5, -0.09 - 0.07 * y, label, fontsize=9, bbox=box, **at)
                 continue
-            j = top[i, k - 1]
-            probable = " / ".join(f"{p[i, j]:.2f}" for p in p_at)
-            axis.set_title(f"#{j}\n{probable}", fontsize=9, fontweight="normal")
+            j = int(top[i, k - 1])
+            right = j == int(identities[i])
+            axis.set_title(f"{'✓ ' if right else ''}#{j}", fontsize=10, fontweight="normal")
             for spine in axis.spines.values():
-                spine.set(visible=True, color=PALETTE["right"] if j == identities[i] else "none", linewidth=3)
-    at = " / ".join(f"{t:g}" for t in taus)
-    fig.suptitle(f"Five most probable identities; p at tau_c = {at}", fontsize=11, fontweight="bold")
-    fig.tight_layout()
+                spine.set(visible=True, color=PALETTE["right"] if right else "none", linewidth=3)
+            bars = axis.inset_axes((0, -0.28, 1, 0.24))
+            values = [float(p[i, j]) for p in p_at]
+            bars.barh(range(len(values)), values, color=shades)
+            for y, value in enumerate(values):
+                inside = value > 0.6
+                look = {"ha": "right" if inside else "left", "color": "white" if inside and y == 0 else "black"}
+                bars.text(value - 0.03 if inside else value + 0.03, y, f"{value:.2f}", fontsize=8, va="center", **look)
+            bars.set(xlim=(0, 1), xticks=[], yticks=[])
+            bars.invert_yaxis()
+            bars.set_facecolor("none")
+    firsts = [float(np.mean([p[i, int(top[i, 0])] for i in range(len(top))])) for p in p_at]
+    words = f"the first one's falls from {firsts[0]:.2f} to {firsts[-1]:.2f} with the heat"
+    fig.suptitle(f"p of the five most probable identities: {words}", fontsize=11, fontweight="bold", y=0.94)
     return fig, (
-        "Three rows: an input picture and the five identities the classifier finds most probable, with probabilities "
-        "at three temperatures. The lower the temperature, the more of it goes to the first; the higher, the more "
-        "alike the five are."
+        f"{len(images)} rows: an input picture and the five identities the classifier finds most probable, with bars "
+        "for their probabilities at three temperatures. The lower the temperature, the more of it goes to the first; "
+        "the higher, the more alike the five are."
     )
 
 
@@ -191,33 +209,57 @@ def gradients_of_schemes(summary: pd.DataFrame) -> Described:
 
 
 def paired_differences(unseen: pd.DataFrame) -> Described:
-    """Chapter 05. unseen: rows of `studies.study.compare` on unseen targets, a panel per source."""
+    """Chapter 05. unseen: rows of `studies.study.compare` on unseen targets, a panel per source; the mean over them is
+    set apart. The paper's own differences (Tables 2 and 3) stand beside ours."""
     import matplotlib.pyplot as plt
 
     sources = list(unseen["source"].unique())
-    figure, axes = plt.subplots(1, len(sources), figsize=(4.5 * len(sources), 3.4), sharex=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(sources), figsize=(4.8 * len(sources), 3.6), sharex=True, squeeze=False)
     looks = {"paper": ("o", "#56B4E9", "the paper's"), "tier": ("s", "#0072B2", "this tier's")}
     shown = {}
     for axis, source in zip(axes[0], sources):
         group = unseen[unseen["source"] == source]
-        targets = list(group["target"].unique())
+        targets = [t for t in group["target"].unique() if t != MEAN] + [MEAN]
+        places = np.arange(len(targets), dtype=float)
+        places[-1] += 0.4
         for k, (arm, part) in enumerate(group.groupby("arm")):
             marker, colour, whose = looks[arm]
             part = part.set_index("target").loc[targets]
-            label = rf"{whose} $\lambda$ = {part['lambda_'].iloc[0]:g}"
+            label = rf"{whose} $\lambda$ = {part['lambda_'].iloc[0]:g}, {part['n'].min()} pairs"
             error = [part["mean"] - part["low"], part["high"] - part["mean"]]
-            y = np.arange(len(targets)) + 0.15 * (k - 0.5)
-            shown[label] = axis.errorbar(part["mean"], y, xerr=error, fmt=marker, color=colour)
+            shown[label] = axis.errorbar(part["mean"], places + 0.2 * (k - 0.5), xerr=error, fmt=marker, color=colour)
+        paper = [_printed_gain(source, target) for target in targets[:-1]]
+        label = "the paper, one run"
+        (shown[label],) = axis.plot([*paper, np.mean(paper)], places, "D", mfc="none", color="black", ls="none")
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set(yticks=range(len(targets)), yticklabels=targets, title=f"Trained on {source}")
+        axis.axhspan(places[-1] - 0.55, places[-1] + 0.55, color="black", alpha=0.06, linewidth=0)
+        axis.set(yticks=places, yticklabels=[*targets[:-1], "mean"], title=f"Trained on {source}")
         axis.set(xlabel="mAP difference to the baseline (points)")
-    figure.legend([*shown.values()], [*shown], loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.08))
-    figure.tight_layout()
-    crossing = int(((unseen["low"] < 0) & (unseen["high"] > 0)).sum())
+        axis.invert_yaxis()
+        axis.grid(axis="y", visible=False)
+    inside = unseen[(unseen["low"] < 0) & (unseen["high"] > 0)]
+    means = unseen[unseen["target"] == MEAN]
+    beyond = sum(
+        np.mean([_printed_gain(r.source, t) for t in ("MA", "D", "MS", "C3") if t != r.source]) > r.high
+        for r in means.itertuples()
+    )
+    words = (
+        f"{len(inside)} of {len(unseen)} intervals hold zero; the paper's mean gain is beyond {beyond} of {len(means)}"
+    )
+    figure.suptitle(words, fontsize="medium", fontweight="bold")
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
+    figure.legend([*shown.values()], [*shown], loc="lower center", ncols=3, fontsize="small")
     return figure, (
         "Mean difference of mAP between DCAC and the baseline with 95 per cent intervals, a panel per source, a line "
-        f"per unseen target. {crossing} of {len(unseen)} intervals cross the line at zero."
+        f"per unseen target and one for their mean; the paper's own differences as diamonds. {words}."
     )
+
+
+def _printed_gain(source: str, target: str) -> float:
+    """DCAC minus the baseline in Table 2 or 3."""
+    number = 2 if source in ("MA", "D") else 3
+    dcac, baseline = (paper_value(number, line, (source,), target, "mAP") for line in ("DCAC", "Baseline"))
+    return dcac - baseline
 
 
 def learning_rates(epochs, rate: Mapping, travel: Mapping, batches: Mapping[str, int]) -> Described:
