@@ -243,9 +243,8 @@ def paired_differences(unseen: pd.DataFrame) -> Described:
         np.mean([_printed_gain(r.source, t) for t in ("MA", "D", "MS", "C3") if t != r.source]) > r.high
         for r in means.itertuples()
     )
-    words = (
-        f"{len(inside)} of {len(unseen)} intervals hold zero; the paper's mean gain is beyond {beyond} of {len(means)}"
-    )
+    words = f"{len(inside)} of {len(unseen)} intervals hold zero; "
+    words += f"the paper's mean gain lies beyond {beyond} of {len(means)} intervals of the mean"
     figure.suptitle(words, fontsize="medium", fontweight="bold")
     figure.tight_layout(rect=(0, 0.1, 1, 1))
     figure.legend([*shown.values()], [*shown], loc="lower center", ncols=3, fontsize="small")
