@@ -23,6 +23,8 @@ DOORS = {  # name: module, help
     "tables": (".studies.batch", "the jobs behind `make tables`, and how the last batch stands"),
     "cam-study": (".studies.cam", "measure maps, probabilities and features of five seeds; writes a table"),
     "export": (".release.export", "the trained encoder alone, as a folder and as ONNX"),
+    "rank": (".tools.rank", "mAP and CMC of an encoder on any data set, re-ranked if you like"),
+    "threshold": (".tools.threshold", "which distance means the same person, and how sure is that?"),
     "convert": (".release.convert", "a released checkpoint of the authors as a run of this package"),
     "cards": (".cards.command", "write what of the data cards follows from code, or is measured"),
     "weights": (".lite_weights.command", "how the lite weights are made, and how good they are"),

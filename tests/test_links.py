@@ -17,7 +17,8 @@ from dcac_lite.tiers import TIERS
 
 MAKEFILE = (CLONE / "Makefile").read_text()
 README = CLONE / "README.md"
-DOCUMENTS = [README, *sorted(CLONE.glob("data_cards/*.md")), *sorted(CLONE.glob("notebooks/**/*.ipynb"))]
+DOCUMENTS = [README, CLONE / "TROUBLESHOOTING.md"]
+DOCUMENTS += [*sorted(CLONE.glob("data_cards/*.md")), *sorted(CLONE.glob("notebooks/**/*.ipynb"))]
 FOLDERS = "dcac_lite|benchmarks|notebooks|figures|tests|data_cards"
 
 
@@ -76,6 +77,23 @@ def problems(text: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_what_is_said_can_be_done(path):
     assert problems(markdown(path), path.parent) == []
+
+
+def test_whatever_one_wants_to_do_is_one_command_or_one_link():
+    section = README.read_text().split("## What do you want to do?")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| (.+) \|$", section, re.MULTILINE)[1:]
+    ours = re.compile(r"make |papermill |voila |.*-m dcac_lite ")
+    for wish, answer in rows:
+        commands = [code for code in re.findall(r"`([^`]+)`", answer) if not code.startswith("--")]
+        assert commands or "](" in answer, wish
+        assert all(ours.match(command) and not refusal(command) for command in commands), wish
+    assert len(rows) >= 10
+    assert parse(["rank", "ENCODER", "./mine", "--rerank"]).rerank
+
+
+def test_commands_for_contributors_are_there():
+    commands = [code for code in typed(markdown(CLONE / "CONTRIBUTING.md")) if "-m dcac_lite" in code]
+    assert len(commands) > 5 and not [why for code in commands if (why := refusal(code))]
 
 
 @pytest.mark.parametrize(
