@@ -43,7 +43,7 @@ CANDIDATES: dict[str, tuple[tuple[float, float], ...]] = {
 
 def baseline_tuning() -> list[Job]:
     """Learning rate and Eq. 6's temperature of the baseline, on V."""
-    settings = [(5e-4, 0.1), (7e-4, 0.1), (1e-3, 0.1), (2e-3, 0.1), (7e-4, 0.05)]
+    settings = [(5e-4, 0.1), (7e-4, 0.1), (1e-3, 0.1), (7e-4, 0.05)]
     return [
         (Experiment(sources="MA", conditioning="none", seed=seed, lr=lr, tau=tau), ("V",))
         for seed, (lr, tau) in product(range(3), settings)
