@@ -50,7 +50,7 @@ notebooks: setup
 	@python -m dcac_lite reproduce --in-place
 
 cards: setup
-	@python -m dcac_lite world report --out figures/results/world-report.csv
+	@python -m dcac_lite world report --sources MA MS --out figures/results/world-report.csv
 	@python -m dcac_lite cards --measure
 
 clean:
