@@ -101,7 +101,7 @@ class Verification:
             row, column = torch.nonzero((distance < threshold) & between, as_tuple=True)
             codes = asked[rows][row] * (self.people + 1) + found[column]
             counts += torch.bincount(codes, minlength=len(counts))
-        return counts.reshape(self.pairs.shape).double().cpu().numpy()
+        return counts.reshape(self.pairs.shape).cpu().double().numpy()
 
     @cached_property
     def person_pairs(self) -> int:
