@@ -39,7 +39,8 @@ def measurements(found: Sequence[Cell]):
     """What is known of the experiments in `found`, a DataFrame with name, seed, target, metrics and more: what this
     machine's runs folder holds (`origin` "here"), and where it has nothing, what was published ("shipped"), if that is
     of this code and of the data that the runs here saw. Asks for the metrics of a finished run; one that is damaged, or
-    whose data or target is not there, counts as none."""
+    whose data or target is not there, counts as none. Raises FileNotFoundError where a data set is not there and
+    nothing is known."""
     import pandas as pd
 
     from ..runs import find
@@ -51,16 +52,23 @@ def measurements(found: Sequence[Cell]):
             _, targets = wanted.setdefault((identity(experiment), experiment.seed), (experiment, []))
             if cell.target not in targets:
                 targets.append(cell.target)
-    known = []
+    known, missing = [], None
     for experiment, targets in wanted.values():
-        for target in targets:
-            with suppress(ValueError, OSError):  # the batch names what is damaged or not there
-                rows = rows_of_run(run, [target]) if (run := find(experiment)) else []
+        try:
+            run = find(experiment)
+        except FileNotFoundError as error:
+            missing = error
+            continue
+        for target in targets if run else ():
+            with suppress(ValueError, OSError):  # the batch names what is damaged
+                rows = rows_of_run(run, [target])
                 known += [{"name": name_of(experiment), "origin": "here"} | row for row in rows]
     here = pd.DataFrame(known, columns=None if known else list(PUBLISHED))
     tiers = dict.fromkeys(experiment.tier for experiment, _ in wanted.values())
     others = [_comparable(shipped(tier), here) for tier in tiers]
     tables = [table for table in (here, *others) if len(table)]
+    if missing and not tables:
+        raise missing
     table = pd.concat(tables, ignore_index=True) if tables else here
     return table.drop_duplicates(["name", "seed", "target"])
 
