@@ -161,6 +161,11 @@ def test_a_failed_run_is_named_and_the_other_seeds_go_on(told, capfd):
     said = report(file.parent.parent)
     assert "seed 10: the loss is nan\n" in said and f"{file.stem}.log" in said
     assert "FloatingPointError" in (file.parent.parent / "logs" / f"{file.stem}.log").read_text()
+    begin(file.parent.parent, [file.stem])  # asked again, it fails again in the same words
+    assert "0 failed, 1 left" in progress(file.parent.parent)
+    with pytest.raises(RuntimeError):
+        measure(file, done)
+    assert "1 failed, 0 left" in progress(file.parent.parent)
     failing.clear()
     measure(file, done)
     assert len(json.loads(done.read_text())["runs"]) == 2 and "1 done, 0 failed" in progress(file.parent.parent)

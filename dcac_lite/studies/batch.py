@@ -217,8 +217,9 @@ def measure(told: Path, done: Path) -> None:
                     errors[run] = (str(error).strip() or type(error).__name__).splitlines()[-1]
                     print(f"{run}: failed: {errors[run]}", flush=True)
     finally:
-        if errors:
-            _write(failed, json.dumps(errors, indent=1))
+        if errors:  # anew, even the same ones: the file's time tells which batch they belong to
+            with replacing(failed) as temporary:
+                temporary.write_text(json.dumps(errors, indent=1))
     if errors:
         raise RuntimeError(
             f"{len(errors)} of {len(job['experiments'])} runs of {told.stem} failed; {log} has the errors."
