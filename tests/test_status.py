@@ -241,12 +241,13 @@ def test_what_matches_nothing_is_one_sentence(experiment, sentence):
 def test_the_command_says_the_verdict_and_what_differs(tmp_path, monkeypatch, capsys):
     from dcac_lite import runs
 
-    table_of(Experiment(), commit="e").to_csv(tmp_path / "table.csv", index=False)
-    monkeypatch.setattr(runs, "Run", lambda folder: Again(Experiment(seed=10), D=36.0, MS=20.0))
+    table_of(Experiment(precision="bf16"), commit="e").to_csv(tmp_path / "table.csv", index=False)
+    monkeypatch.setattr(runs, "Run", lambda folder: Again(Experiment(seed=10, precision="no"), D=36, MS=20))
     assert not main(["compare", str(tmp_path), "--table", str(tmp_path / "table.csv")])
     said = capsys.readouterr().out
     assert "1 of 2 outside." in said and "The table has seed 10 itself" in said and "torch" not in said
     assert "threads: 2 here, not recorded in the table" in said and "commit: c here, e in the table" in said
+    assert "precision: no here, bf16 in the table" in said
 
 
 def test_the_shipped_comparison_has_rows_of_the_default_run():

@@ -154,19 +154,30 @@ def test_runs_are_asked_for_by_what_they_are(monkeypatch, tmp_path):
         if targets == ["MS"]:
             raise FileNotFoundError("this data set is not there")
         facts = {"sources": "+".join(run.sources), "data": "as drawn", "mAP": 1.0, "R1": 2.0, "gradient_ratio": 0.0}
+        facts["precision"] = "no"
         return [facts | {"seed": run.seed, "target": t} for t in targets]
 
     monkeypatch.setattr("dcac_lite.studies.study.rows_of_run", rows)
     facts = {"name": "MA-baseline", "tier": "smoke", "sources": "MA", "seed": FIRST_SEED, "target": "MA", "mAP": 9.0}
-    facts |= {"code_key": code_key(RESULTS), "data": "as drawn"}
+    facts |= {"code_key": code_key(RESULTS), "data": "as drawn", "precision": "no"}
     others = [facts | {"target": "D", "code_key": "of other code"}, facts | {"target": "C3", "data": "of other people"}]
+    others.append(facts | {"seed": FIRST_SEED + 1, "target": "MS", "precision": "bf16"})  # this seed's runs are not
     pd.DataFrame([facts, *others]).to_csv(tmp_path / "tables-smoke.csv", index=False)
-    monkeypatch.setattr(gathering, "shipped_file", lambda tier: tmp_path / f"tables-{tier}.csv")
+    monkeypatch.setattr("dcac_lite.studies.study.results_file", lambda study: tmp_path / f"{study}.csv")
     known = measurements(places)
     assert values(known, "MA-baseline", "MA", "mAP") == {FIRST_SEED: 9.0, FIRST_SEED + 1: 1.0}
-    for target in ("D", "C3"):  # what is of other code or data stands beside nothing
+    for target in ("D", "C3"):  # what is of other code, data or precision stands beside nothing
         assert values(known, "MA-baseline", target, "mAP") == {FIRST_SEED + 1: 1.0}
-    assert values(known, "MA-baseline", "MS", "mAP") == {} and sum(known["origin"] == "shipped") == 1
+    assert values(known, "MA-baseline", "MS", "mAP") == {} and sum(known["origin"] == "tables") == 1
+
+
+def test_the_comparison_s_runs_are_lines_of_the_tables():
+    """No run is needed for what was published: baseline and DCAC, trained on MA and MS."""
+    known = gathering.shipped("lite")
+    assert set(known["origin"]) == {"comparison"} or set(known["origin"]) == {"comparison", "tables"}
+    table = gather(7, "lite", 8, known)
+    line = the(table, row="Correlation-aware", setting="tier", source="MA", target="MS", metric="mAP")
+    assert line["pairs"] == 8 and line["difference_low"] < line["difference"] < line["difference_high"]
 
 
 # ---------------------------------------------------------------- verdicts

@@ -103,8 +103,9 @@ def in_words(result, metric: str = "mAP") -> str:
 
 
 def made_again(number: int, tier: str, seed: int, known) -> str:
-    """Train, or find, the last line of a table in its first direction, and say in a sentence whether its mAP lies where
-    one more seed falls, 19 times in 20, judging by the other seeds in `known` (`studies.gather.measurements`)."""
+    """Train, or find, one line of a table in its first direction, and say in a sentence whether its mAP lies where
+    one more seed falls, 19 times in 20, judging by the other seeds in `known` (`studies.gather.measurements`). It is
+    the last line that `known` has two other seeds of, or the last."""
     from ..runs import run
     from ..studies.gather import values
     from ..studies.tables import TABLES, name_of
@@ -112,10 +113,12 @@ def made_again(number: int, tier: str, seed: int, known) -> str:
 
     table = TABLES[number]
     sources, target = table.directions[0]
-    experiment = [*table.rows[-1].settings(sources, tier, seed).values()][-1]
+    lines = [(row.name, [*row.settings(sources, tier, seed).values()][-1]) for row in reversed(table.rows)]
+    seeds = {line: values(known, name_of(e), target, "mAP").keys() - {seed} for line, e in lines}
+    line, experiment = next((line for line in lines if len(seeds[line[0]]) > 1), lines[0])
     measured = float(run(experiment).evaluate(target)["mAP"].iloc[0])
     others = [v for s, v in values(known, name_of(experiment), target, "mAP").items() if s != seed]
-    text = f"{table.rows[-1].name}, {'+'.join(sources)} → {target}, seed {seed}: {measured:.2f} mAP. "
+    text = f"{line}, {'+'.join(sources)} → {target}, seed {seed}: {measured:.2f} mAP. "
     if len(others) < 2:
         return text + f"There are {len(others)} other seeds to compare with, and a band needs two."
     low, high = prediction_interval(others)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ..code_key import RESULTS, code_key
-from ..paths import figures_root
 from .statistics import holm, interval, probability, smallest_effect
 from .tables import TABLES, Cell, cells, identity, name_of, paper_value
 
@@ -16,31 +15,36 @@ METRICS = ("mAP", "R1")
 
 #: What is published of a run and a target.
 PUBLISHED = (
-    "name", "tier", "sources", "conditioning", "adaptation", "rank", "lambda_", "tau_c", "seed", "target", *METRICS,
-    "gradient_ratio", "seconds", "commit", "torch", "threads", "data", "code_key",
+    "name", "tier", "sources", "conditioning", "adaptation", "rank", "lambda_", "tau_c", "seed", "precision",
+    "target", *METRICS, "gradient_ratio", "seconds", "commit", "torch", "threads", "data", "code_key",
 )  # fmt: skip
 
 
-def shipped_file(tier: str):
-    """The published measurements of all tables in a tier, one row per run and target."""
-    return figures_root() / "results" / f"tables-{tier}.csv"
-
-
 def shipped(tier: str):
-    """What `shipped_file` holds, as `measurements`; nothing where there is none."""
+    """What was published of a tier, as `measurements`, nothing where there is none: the file "tables-TIER", and the
+    comparison, whose runs are some of the tables' own (`origin` says which)."""
     import pandas as pd
 
-    if not shipped_file(tier).exists():
-        return pd.DataFrame(columns=list(PUBLISHED))
-    return pd.read_csv(shipped_file(tier)).assign(origin="shipped")
+    from .study import experiment_of, results_file
+
+    found = [pd.DataFrame(columns=[*PUBLISHED, "origin"])]
+    if (file := results_file(f"tables-{tier}")).exists():
+        found.append(pd.read_csv(file).assign(origin="tables"))
+    if (file := results_file("comparison")).exists():
+        table = pd.read_csv(file).query("tier == @tier")
+        names = [name_of(experiment_of(row)) for _, row in table.iterrows()]
+        found.append(table.assign(name=names, origin="comparison").reindex(columns=found[0].columns))
+    whole = [table for table in found if len(table)]
+    return pd.concat(whole, ignore_index=True) if whole else found[0]
 
 
 def measurements(found: Sequence[Cell]):
     """What is known of the experiments in `found`, a DataFrame with name, seed, target, metrics and more: what this
-    machine's runs folder holds (`origin` "here"), and where it has nothing, what was published ("shipped"), if that is
-    of this code and of the data that the runs here saw. Asks for the metrics of a finished run; one that is damaged, or
-    whose data or target is not there, counts as none. Raises FileNotFoundError where a data set is not there and
-    nothing is known."""
+    machine's runs folder holds (`origin` "here"), and where it has nothing, what was published (see `shipped`), if that
+    is of this code, of the data that the runs here saw, and in the precision of the seed's runs here.
+
+    Asks for the metrics of a finished run; one that is damaged, or whose data or target is not there, counts as none.
+    Raises FileNotFoundError where a data set is not there and nothing is known."""
     import pandas as pd
 
     from ..runs import find
@@ -74,10 +78,17 @@ def measurements(found: Sequence[Cell]):
 
 
 def _comparable(published, here):
-    """The published rows that may stand beside those made here: of this code, and of the same training data."""
+    """The published rows that may stand beside those made here: of this code and of the same training data, and, since
+    pairs share a seed, in the same precision as what a source's seed has here."""
     data = dict(zip(here["sources"], here["data"]))
-    other_data = [data.get(row.sources, row.data) != row.data for row in published.itertuples()]
-    return published[published["code_key"] == code_key(RESULTS)].drop(published.index[other_data], errors="ignore")
+    precision = dict(zip(zip(here["sources"], here["seed"]), here["precision"]))
+    same = [
+        data.get(row.sources, row.data) == row.data
+        and precision.get((row.sources, row.seed), row.precision) == row.precision
+        and row.code_key == code_key(RESULTS)
+        for row in published.itertuples()
+    ]
+    return published[same]
 
 
 def values(table, name: str, target: str, metric: str) -> dict[int, float]:

@@ -19,8 +19,9 @@ def publish(tier: str, seeds: int, in_place: bool) -> tuple[Path, Path]:
     path = results_folder(in_place) / f"tables-{tier}.csv"
     with recording(path):
         known = measurements(cells(list(TABLES), tier, seeds))
+        own = known[known["origin"] != "comparison"]  # which is published in a table of its own
         with replacing(path) as temporary:
-            known.reindex(columns=list(PUBLISHED)).to_csv(temporary, index=False, float_format="%.5g")
+            own.reindex(columns=list(PUBLISHED)).to_csv(temporary, index=False, float_format="%.5g")
     page = (figures_root() if in_place else path.parent) / "tables.md"
     with replacing(page) as temporary:
         temporary.write_text(as_page({t: shipped(t) for t in TIERS_SHOWN} | {tier: known}), encoding="utf-8")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import product
 from pathlib import Path
 
@@ -115,6 +115,18 @@ def rows_of_run(result: Run, targets: Sequence[str]) -> list[dict]:
         "code_key": code_key(RESULTS),  # a run or metrics of other code would not have been found
     }
     return [facts | row for row in result.evaluate(*targets).round(4).to_dict("records")]
+
+
+def experiment_of(row) -> Experiment:
+    """The resolved experiment that a row of `rows_of_run` describes. What the row does not state, or leaves empty, is
+    the tier's own value."""
+    names = [field.name for field in fields(Experiment) if field.name in row]
+    values = {name: row[name] for name in names if row[name] == row[name]}  # an empty cell is NaN, no other is
+    values["sources"] = tuple(str(row["sources"]).split("+"))
+    if "milestones" in names:  # written "3+5", of which a table of single ones makes numbers
+        stated = str(row["milestones"]).removesuffix(".0")
+        values["milestones"] = () if stated == "nan" else tuple(map(int, stated.split("+")))
+    return Experiment(**values).resolved()
 
 
 def in_processes(door: str, jobs: Sequence[tuple], workers: int = 2, progress: bool = True):

@@ -1,7 +1,9 @@
 """`python -m dcac_lite compare RUN`: does a run made again agree with the shipped table of many seeds?
 
 A run agrees where its number lies in the 95 % prediction interval of one more run, mean +- t s sqrt(1 + 1/n)
-over the table's n seeds of the same settings. What differs in where and with which code both were made stands below."""
+over the table's n seeds of the same settings. What differs in where, in which arithmetic and with which code both were
+made stands below: whether a machine computes in bfloat16 or float32 is the machine's, and moves a result less than
+another seed does."""
 
 import argparse
 import math
@@ -11,9 +13,10 @@ from pathlib import Path
 
 from ..experiment import Experiment
 from ..paths import figures_root, runs_root
+from ..studies.study import experiment_of
 
 #: Of both a run and a row of a table: what may explain a difference.
-FACTS = ("torch", "threads", "code_key", "commit")
+FACTS = ("precision", "torch", "threads", "code_key", "commit")
 
 
 def prediction_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
@@ -30,15 +33,16 @@ def prediction_interval(values: Sequence[float], confidence: float = 0.95) -> tu
 
 
 def matching(experiment: Experiment, table):
-    """The rows of a results table whose experiment is `experiment`, whatever the seed. What the table does not
-    state is taken to be the tier's own value.
+    """The rows of a results table whose experiment is `experiment`, whatever the seed and the precision. What the
+    table does not state is taken to be the tier's own value.
 
     Raises ValueError if there are none, naming what differs from the nearest rows."""
-    names = [field.name for field in fields(Experiment) if field.name in table.columns and field.name != "seed"]
+    free = {"seed": 0, "precision": "no"}
+    names = [field.name for field in fields(Experiment) if field.name in table.columns and field.name not in free]
     found, nearest = [], {}
-    wanted = asdict(replace(experiment, seed=0).resolved())
+    wanted = asdict(replace(experiment, **free).resolved())
     for _, rows in table.groupby(names, sort=False, dropna=False):
-        had = asdict(_experiment_of(rows.iloc[0], names))
+        had = asdict(replace(experiment_of(rows.iloc[0]), **free))
         differing = {name: (wanted[name], had[name]) for name in wanted if wanted[name] != had[name]}
         if not differing:
             found.append(rows)
@@ -50,15 +54,6 @@ def matching(experiment: Experiment, table):
     import pandas as pd
 
     return pd.concat(found)
-
-
-def _experiment_of(row, names: list[str]) -> Experiment:
-    values = {name: row[name] for name in names if row[name] == row[name]}  # an empty cell is NaN, no other is
-    values["sources"] = tuple(str(row["sources"]).split("+"))
-    if "milestones" in names:  # written "3+5", of which a table of single ones makes numbers
-        stated = str(row["milestones"]).removesuffix(".0")
-        values["milestones"] = () if stated == "nan" else tuple(map(int, stated.split("+")))
-    return Experiment(**values).resolved()
 
 
 def compare(run, table, metric: str = "mAP"):
@@ -80,10 +75,11 @@ def compare(run, table, metric: str = "mAP"):
     return pd.DataFrame(cells)
 
 
-def differing_facts(provenance: dict, rows) -> dict[str, tuple[str, str]]:
-    """Of FACTS those in which a run's provenance and the rows of a table differ: the run's and the table's.
+def differing_facts(run, rows) -> dict[str, tuple[str, str]]:
+    """Of FACTS those in which a `Run` and the rows of a table differ: the run's and the table's.
     What one of them does not tell counts as different, and is said to be "not recorded"."""
-    known = {"torch": provenance.get("versions", {}).get("torch")} | provenance
+    known = {"torch": run.provenance.get("versions", {}).get("torch"), "precision": run.experiment.precision}
+    known |= run.provenance
     found = {}
     for name in FACTS:
         ours = str(known.get(name) or "not recorded")
@@ -120,5 +116,5 @@ def _compare(arguments: argparse.Namespace) -> None:
     rows = matching(run.experiment, table)
     if run.experiment.seed in set(rows["seed"]):
         print(f"The table has seed {run.experiment.seed} itself, so this is that run again and not one more.")
-    for name, (ours, theirs) in differing_facts(run.provenance, rows).items():
+    for name, (ours, theirs) in differing_facts(run, rows).items():
         print(f"{name.replace('_', ' ')}: {ours} here, {theirs} in the table")

@@ -32,7 +32,11 @@ TABLES = {
 }
 #: Files that a module reads for whoever imports it.
 READ_BY = {
-    "studies.gather": ("figures/results/tables-lite.csv", "figures/results/tables-full.csv"),
+    "studies.gather": (
+        "figures/results/comparison.csv",
+        "figures/results/tables-lite.csv",
+        "figures/results/tables-full.csv",
+    ),
     "studies.tables": ("figures/paper/dcac.csv",),
     "studies.scorecard": ("figures/paper/claims.toml",),
 }
