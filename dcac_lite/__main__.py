@@ -18,6 +18,7 @@ DOORS = {  # name: module, help
     "lab": (".tools.lab", "JupyterLab on your own copies of the notebooks"),
     "reproduce": (".tools.reproduce", "run the notebooks headless, in order"),
     "status": (".tools.status", "what of the committed outputs is current, and what is stale because of which file"),
+    "same": (".tools.same", "does the present code compute what an earlier commit computed?"),
     "compare": (".tools.compare", "does a run made again agree with the shipped table of many seeds?"),
     "study": (".studies.study", "train the runs of a study and gather them in a table"),
     "tables": (".studies.batch", "the jobs behind `make tables`, and how the last batch stands"),

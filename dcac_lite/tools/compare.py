@@ -14,6 +14,7 @@ from pathlib import Path
 from ..experiment import Experiment
 from ..paths import figures_root, runs_root
 from ..studies.study import experiment_of
+from .same import same_keys
 
 #: Of both a run and a row of a table: what may explain a difference.
 FACTS = ("precision", "torch", "threads", "code_key", "commit")
@@ -85,7 +86,7 @@ def differing_facts(run, rows) -> dict[str, tuple[str, str]]:
         ours = str(known.get(name) or "not recorded")
         stated = rows[name].dropna().unique() if name in rows.columns else []
         theirs = ", ".join(str(value).removesuffix(".0") if name == "threads" else str(value) for value in stated)
-        if ours != theirs:
+        if ours != theirs and not (name == "code_key" and set(stated) <= same_keys(ours)):
             found[name] = (ours, theirs or "not recorded")
     return found
 

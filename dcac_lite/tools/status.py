@@ -4,7 +4,8 @@ An artefact is a notebook with its outputs and figures, or a table in `figures/r
 holds the hash of every file that each was made from, as it was when the making began: the modules of this package
 that its code imports, and what those import; the notebook's own code cells; the shipped weights; the tables that
 the notebook or those modules read. The publishing commands write it, see `recording`. `figures/stale.toml` lists what
-is known not to be current and tolerated: since which commit, and why."""
+is known not to be current and tolerated: since which commit, and why. Code that was found to compute the same numbers
+makes nothing stale (`tools.same`)."""
 
 import argparse
 import ast
@@ -18,10 +19,11 @@ from pathlib import Path
 
 from .. import code_key
 from ..paths import replacing
+from .same import as_it_was
 
-#: Not followed: the one writes down what was made and makes none of it, the other belongs to a tier whose outputs
-#: are not committed.
-NOT_FOLLOWED = {"tools.status", "tools.rehearsal"}
+#: Not followed: these write down what was made and make none of it, or belong to a tier whose outputs are not
+#: committed.
+NOT_FOLLOWED = {"tools.status", "tools.same", "tools.rehearsal"}
 #: The module that makes a table, where it is not `studies.study`. (Benchmarks are never recorded: they keep rows of
 #: earlier measurements, and each row says when it was measured.)
 TABLES = {
@@ -193,6 +195,10 @@ class Verdict:
         return f"{words} (tolerated since {self.tolerated['since']}: {self.tolerated['why']})"
 
 
+def _differing(then: dict[str, str], today: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f for f in sorted(then.keys() | today.keys()) if then.get(f) != today.get(f))
+
+
 def verdicts() -> list[Verdict]:
     """How it stands with every artefact, and with what is only listed."""
     now, known, listed, found = Sources(), recorded(), tolerated(), []
@@ -200,8 +206,7 @@ def verdicts() -> list[Verdict]:
         files: tuple[str, ...] = ()
         state = "unknown"
         if artefact in known:
-            then, today = known[artefact], now.of(artefact)
-            files = tuple(f for f in sorted(then.keys() | today.keys()) if then.get(f) != today.get(f))
+            files = min((_differing(known[artefact], s) for s in as_it_was(known[artefact], now.of(artefact))), key=len)
             state = "stale" if files else "current"
         found.append(Verdict(artefact, state, files, listed.get(artefact)))
     return found + [Verdict(name, "gone", (), listed[name]) for name in listed.keys() - set(artefacts())]
