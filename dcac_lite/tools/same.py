@@ -24,16 +24,17 @@ OF_THE_MAKING = ("seconds", "commit", "code_key")
 TABLE = "figures/results/comparison.csv"
 _PROGRAM = """
 import json, sys
+from safetensors import safe_open
 from dcac_lite import Experiment, run
 from dcac_lite.code_key import RESULTS, code_key
-from dcac_lite.pretrained.files import file_sha256
 from dcac_lite.studies.study import rows_of
 from dcac_lite.tools.status import Sources
 
 for values in json.loads(sys.argv[1]):
     experiment = Experiment(**values)
     rows = rows_of(experiment, experiment.sources)
-    print(json.dumps([rows, file_sha256(run(experiment).folder / "model.safetensors")]), flush=True)
+    with safe_open(run(experiment).folder / "model.safetensors", "pt") as weights:  # the file's order is any
+        print(json.dumps([rows, weights.metadata()["sha256"]]), flush=True)
 print(json.dumps([Sources().of(sys.argv[2]), code_key(RESULTS)]))
 """
 
@@ -123,24 +124,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(call=_same)
 
 
-def compare(clone: Path, folder: Path, tries: int = 3) -> tuple[list[dict], list, list]:
-    """Train `experiments` with the code in `clone` and with this one. Returns those of which no two trials agree bit
-    by bit, and the files and code key of both. A processor may round the same sums otherwise where memory happens to
-    lie otherwise, so what differs is tried again; other code never agrees."""
-    seen: dict[str, tuple[set[str], set[str]]] = {json.dumps(values): (set(), set()) for values in experiments()}
-    origins: list = []
-    for trial in range(tries):
-        left = [text for text, (then, now) in seen.items() if not then & now]
-        if not left:
-            break
-        for side, code in enumerate((clone, code_key.PACKAGE.parent)):
-            place = folder / f"{trial}-{side}"
-            place.mkdir()
-            numbers, *origin = made_by(code, place, [json.loads(text) for text in left])
-            origins = [*origins[-1:], origin]
-            for text, found in zip(left, numbers):
-                seen[text][side].add(json.dumps(found))
-    return [json.loads(text) for text, (then, now) in seen.items() if not then & now], *origins
+def compare(clone: Path, folder: Path) -> tuple[list[dict], tuple[dict, str], tuple[dict, str]]:
+    """Train `experiments` with the code in `clone` and with this one, in `folder`. Returns those whose numbers differ,
+    and the files and code key of both."""
+    wanted, made = experiments(), []
+    for name, code in (("then", clone), ("now", code_key.PACKAGE.parent)):
+        (folder / name).mkdir()
+        made.append(made_by(code, folder / name, wanted))
+    (before, *was), (after, *now) = made
+    return [values for values, a, b in zip(wanted, before, after) if a != b], tuple(was), tuple(now)
 
 
 def _same(arguments: argparse.Namespace) -> int:
