@@ -14,13 +14,14 @@ TIERS_SHOWN = ("lite", "full")
 
 
 def publish(tier: str, seeds: int, in_place: bool) -> tuple[Path, Path]:
-    """Write what the runs of all tables in a tier have measured as a table, and the page, into `figures/` or the runs
-    folder; returns both files. What no run of this machine has is taken from what was published before."""
+    """Write what the runs of all tables in a tier have measured as a table, unless it is nothing, and the page, into
+    `figures/` or the runs folder; returns both files. What no run of this machine has is taken from what was published
+    before."""
     path = results_folder(in_place) / f"tables-{tier}.csv"
-    with recording(path):
-        known = measurements(cells(list(TABLES), tier, seeds))
-        own = known[known["origin"] != "comparison"]  # which is published in a table of its own
-        with replacing(path) as temporary:
+    known = measurements(cells(list(TABLES), tier, seeds))
+    own = known[known["origin"] != "comparison"]  # which is published in a table of its own
+    if len(own):
+        with recording(path), replacing(path) as temporary:
             own.reindex(columns=list(PUBLISHED)).to_csv(temporary, index=False, float_format="%.5g")
     page = (figures_root() if in_place else path.parent) / "tables.md"
     with replacing(page) as temporary:
