@@ -97,6 +97,7 @@ REHEARSAL = Tier(
     **FULL.__dict__
     | {
         "name": "rehearsal",
+        "precision": "fastest",  # on a CPU without bfloat16 that would take minutes a step
         "epochs": 2,
         "iterations": 2,
         "warmup": 1,

@@ -108,7 +108,7 @@ def _rehearse(arguments: argparse.Namespace) -> None:
     folder = prepare(arguments.size)
     print(f"Data sets and weights ({arguments.size}) in {folder}; now as with real ones.")
     verify(folder / "data")  # which rightly says that the counts are not those of Table 1
-    for options in ({"conditioning": "none"}, {}, {"recipe": "official", "precision": "bf16"}):
+    for options in ({"conditioning": "none"}, {}, {"recipe": "official"}):
         result = run(Experiment(tier=REHEARSAL.name, sources=("MA", "MS"), seed=1, **options))
         print(result.experiment.label, f"({result.experiment.recipe} recipe)", result.folder)
         print(result.evaluate("D", "C3").round(1).to_string(index=False))
