@@ -13,7 +13,7 @@ from .words import predicted_captions
 class OtherView(DCAC):
     """Latents and labels pair up anew: every picture's condition is asked about the next picture of its person in the
     batch. A batch does not say which camera took a picture; it draws a person's pictures at random, so that the other
-    one is another camera's as often as a person's pictures are (on MA of the lite tier, five times in six)."""
+    one is another camera's as often as a person's pictures are (on MA of the lite tier, seven times in ten)."""
 
     def teaching_loss(self, z, logits, labels, latents, noise, timesteps) -> Tensor:
         return super().teaching_loss(z, logits, labels, latents[next_of_person(labels)], noise, timesteps)
