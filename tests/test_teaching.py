@@ -198,7 +198,7 @@ def test_prompts_learn_faster_by_the_factor():
         before, optimizer = module(*head).detach(), torch.optim.Adam([module.prompts], lr=1e-4)
         module(*head).square().sum().backward()
         optimizer.step()
-        moved.append((module(*head) - before).norm())
+        moved.append((module(*head) - before).norm().item())
     assert moved[1] / moved[0] == pytest.approx(100, rel=0.01)
 
 
@@ -307,6 +307,7 @@ def test_readable_prompts_go_the_way_of_the_full_tier():
     from dcac_lite.tools.rehearsal import prepare
 
     prepare()
-    small = {"tier": "rehearsal", "sources": ("MA",), "epochs": 1, "iterations": 1}
+    small = {"tier": "rehearsal", "sources": ("MA",), "epochs": 1, "iterations": 1, "identities": 2, "instances": 2}
     found = run(Experiment(conditioning="captions-predicted", **small), progress=False)
-    assert found.model().condition.prompts.shape[1:] == (48, 64) and found.evaluate("C3")["mAP"].notna().all()
+    assert found.model().condition.prompts.shape[1:] == (48, 64)  # tokens and width of the text encoder there
+    assert found.history["gradient_dif"].iloc[-1] > 0

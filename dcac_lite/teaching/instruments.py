@@ -3,18 +3,71 @@
 All of them look at a model in evaluation mode, so that a picture's z does not depend on its batch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..augment import normalise, to_tensor
+from ..data.domains import TrainingSet
+from ..data.load import load_domain
+from ..data.moments import cached_moments
 from ..dcac import DCAC, as_tokens
-from ..diffusion import add_noise, predict_noise
+from ..diffusion import add_noise, predict_noise, sample_latents
 from ..encoder import id_loss
+from ..experiment import Experiment
+from ..pretrained.stable_diffusion import StableDiffusion
+from ..runs import Run
+from ..training import build
 from .softness import sum_of_squares
 
 Noisy = tuple[Tensor, Tensor, Tensor]  # latents and noise [B, C, h, w], timesteps int64 [B]
+
+# ---------------------------------------------------------------- what is looked at
+
+
+def with_words(result: Run, arm: str = "captions-predicted") -> DCAC:
+    """The encoder of a finished run, of a baseline for instance, before a frozen U-Net that is told in readable words
+    what it sees: the model of `arm` with the run's Re-ID side, in evaluation mode."""
+    trained, told = result.model(), {"conditioning": arm, "adaptation": "frozen", "lambda_": None, "rank": None}
+    experiment = replace(Experiment(**vars(result.experiment)), tau_c=None, **told).resolved()
+    dcac, _ = build(experiment, trained.reid.classifier.out_features)
+    dcac.reid.load_state_dict(trained.reid.state_dict())
+    dcac.memory.load_state_dict(trained.memory.state_dict())
+    return dcac.eval()
+
+
+def pictures(data: TrainingSet, rows: Tensor) -> Tensor:
+    """Training pictures at `rows` int64 [B] as the encoder takes them, un-augmented: [B, 3, H, W]."""
+    return normalise(to_tensor(data.images(rows)))
+
+
+def draws_of(sd: StableDiffusion, data: TrainingSet, rows: Tensor, count: int, seed: int = 0) -> list[Noisy]:
+    """`count` independent draws of latents, noise and timesteps for the pictures at `rows`."""
+    moments = torch.from_numpy(cached_moments(sd, data)[rows.numpy()]).float()
+    generator, found = torch.Generator().manual_seed(seed), []
+    for _ in range(count):
+        sampling, noise = torch.randn(2, len(rows), *sd.latent_shape, generator=generator)
+        latents = sample_latents(moments, sd.vae.config["scaling_factor"], sampling)
+        found.append((latents, noise, torch.randint(1000, (len(rows),), generator=generator)))
+    return found
+
+
+def in_another_camera(experiment: Experiment, rows: Tensor) -> Tensor:
+    """For each training picture another one of the same person, from another camera where there is one: int64 [B]."""
+    splits = [load_domain(name, experiment.tier).train for name in experiment.sources]
+    people = np.concatenate([split.pids + 10**7 * k for k, split in enumerate(splits)])
+    cameras, found = np.concatenate([split.cameras for split in splits]), []
+    for row in rows.tolist():
+        same = np.flatnonzero((people == people[row]) & (np.arange(len(people)) != row))
+        elsewhere = same[cameras[same] != cameras[row]]
+        found.append(next(iter([*elsewhere, *same]), row))
+    return torch.tensor(found)
+
+
+# ---------------------------------------------------------------- the gradient
 
 
 def gradients_at_z(dcac: DCAC, x: Tensor, labels: Tensor, draws: Sequence[Noisy]) -> tuple[Tensor, Tensor]:
@@ -57,6 +110,17 @@ def vaguer(dcac: DCAC, x: Tensor) -> Tensor:
     return sum_of_squares(z, dcac.reid.classifier.weight, dcac.condition.tau_c)
 
 
+# ---------------------------------------------------------------- the condition
+
+
+@torch.no_grad()
+def condition_of(dcac: DCAC, x: Tensor, labels: Tensor) -> Tensor:
+    """The condition that a model makes of pictures, [B, L, D]."""
+    assert dcac.condition is not None
+    z, logits = dcac.reid(x)
+    return as_tokens(dcac.condition(logits, z, labels))
+
+
 @torch.no_grad()
 def worth(dcac: DCAC, conditions: Mapping[str, Tensor], draws: Sequence[Noisy]):
     """What a condition is worth to the U-Net, a DataFrame with a row for each condition, draw and picture: `condition`,
@@ -84,10 +148,7 @@ def help_of_prompts(dcac: DCAC, x: Tensor, labels: Tensor, draws: Sequence[Noisy
     if prompts is None:
         raise ValueError(f"{type(dcac.condition).__name__} has no prompts; expected a condition that mixes them.")
     prompts = as_tokens(prompts.detach())
-    with torch.no_grad():
-        z, logits = dcac.reid(x)
-        c = as_tokens(dcac.condition(logits, z, labels))  # pyright: ignore[reportOptionalCall]
-    c.requires_grad_()
+    c = condition_of(dcac, x, labels).requires_grad_()
     g = torch.zeros_like(c)
     for draw in draws:
         g += torch.autograd.grad(dcac.denoising(c, *draw), c)[0] * len(c) / len(draws)  # of a picture's own loss

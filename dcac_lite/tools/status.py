@@ -92,7 +92,8 @@ class Sources:
             start = code_key.imported(code)
             for table in tables_read(code):
                 file = _clone() / "figures" / "results" / f"{table}.csv"
-                inputs[file.relative_to(_clone()).as_posix()] = _hash(file.read_bytes())
+                if file.exists():  # a study's table may not have been made yet
+                    inputs[file.relative_to(_clone()).as_posix()] = _hash(file.read_bytes())
             inputs[artefact] = _hash(b"\0".join(map(code_key.bare, cells)))
         else:
             start = set(TABLES.get(path.stem, "studies.study").split())
