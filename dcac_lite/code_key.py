@@ -85,6 +85,18 @@ def code_key(modules: tuple[str, ...]) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
+def arm_key(module: str) -> str:
+    """Hash of what an arm of `teaching` adds to the code of every run: its module, what that imports of `teaching`,
+    and the text encoder that its captions go through. The truth of the embedded world follows from the data."""
+    counted, waiting = set(), {f"teaching.{module}"}
+    while waiting:
+        counted.add(name := waiting.pop())
+        found = imports_of(name) - counted - {"teaching.names"}
+        waiting |= {other for other in found if other.startswith("teaching.") or other == "pretrained.captions"}
+    return code_key(tuple(sorted(counted)))
+
+
 def class_key(kind: type) -> str:
     """Hash of the methods and constants that a class, which may stand in a notebook, has and inherits from others that
     neither this package nor torch holds; empty for a class of this package.

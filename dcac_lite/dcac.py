@@ -54,19 +54,42 @@ class DCAC(nn.Module):
         z, logits = self.reid(x)
         with full_precision(z):
             losses = {"id": id_loss(logits, labels), "pcl": self.memory.loss(F.normalize(z), labels)}
-            c = None if self.condition is None else self.condition(logits, z, labels)[:, None]  # [B, 1, D]: one token
         total = losses["id"] + losses["pcl"]  # L_ReID, Eq. 8
-        if c is not None:
-            assert self.unet is not None and latents is not None and noise is not None and timesteps is not None
-            losses["dif"] = denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c, self.reduction)
+        if self.condition is not None:
+            losses["dif"] = self.teaching_loss(z, logits, labels, latents, noise, timesteps)
             total = total + self.lambda_ * losses["dif"]  # L_total, Eq. 13
         losses["total"] = total
-        if measure is not None and c is not None:
+        if measure is not None and self.condition is not None:
             # here, since a wrapper may hand on a copy of z that no gradient reaches
             with full_precision(z):
                 norms = gradient_norms(losses, z, measure)
             losses |= {f"gradient_{name}": torch.tensor(norm, device=z.device) for name, norm in norms.items()}
         return losses, z
+
+    def teaching_loss(
+        self, z: Tensor, logits: Tensor, labels: Tensor, latents: Tensor | None, noise: Tensor | None,
+        timesteps: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        """L_dif (Eq. 11) under the condition that the Re-ID model makes (Eq. 12), a scalar; z [B, d] and logits [B, N]
+        of the encoder, the rest as for `forward`. What the arms of `teaching` replace."""
+        with full_precision(z):
+            c = as_tokens(self.condition(logits, z, labels))  # pyright: ignore[reportOptionalCall]
+        return self.denoising(c, latents, noise, timesteps)
+
+    def denoising(self, c: Tensor, latents: Tensor | None, noise: Tensor | None, timesteps: Tensor | None) -> Tensor:
+        """The error of the U-Net under a condition c [B, L, D], see `diffusion.denoising_loss`."""
+        assert self.unet is not None and latents is not None and noise is not None and timesteps is not None
+        return denoising_loss(self.unet, self.scheduler, latents, noise, timesteps, c, self.reduction)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens L of the condition: 1 for all schemes of the paper."""
+        return getattr(self.condition, "tokens", 1)
+
+
+def as_tokens(c: Tensor) -> Tensor:
+    """A condition as the U-Net's context [B, L, D]: that of a paper's scheme, [B, D], is one token."""
+    return c[:, None] if c.dim() == 2 else c
 
 
 def gradient_norms(losses: dict[str, Tensor], z: Tensor, scale: float = 1.0) -> dict[str, float]:

@@ -11,6 +11,8 @@ from .conditioning import SCHEMES
 from .data.registry import domain_name, paper_name
 from .device import AUTOCAST, bfloat16_is_fast
 from .recipes import RECIPES, Recipe
+from .teaching.arm import Arm
+from .teaching.names import ARMS, find
 from .tiers import TIERS, Tier, is_large, paper_rank, paper_tau_c
 
 
@@ -18,11 +20,11 @@ from .tiers import TIERS, Tier, is_large, paper_rank, paper_tau_c
 class Experiment:
     """One training run. Fields left at None take the tier's value for this scheme and source.
 
-    sources: domains to train on, a name or path or several. conditioning: "none" for the baseline or one of
-    `conditioning.SCHEMES`. adaptation: one of `adaptation.MODES`. rank: LoRA rank r. lambda_ and
-    tau_c: Eq. 13 and 12. lr: base learning rate. tau, gamma: Eq. 6 and 7. precision: no, bf16 or fp16. recipe:
-    one of `recipes.RECIPES`, for where text and official code differ. accumulation: parts that a batch is
-    worked through in, for small cards; each part then has batch statistics of its own.
+    sources: domains to train on, a name or path or several. conditioning: "none" for the baseline, one of
+    `conditioning.SCHEMES`, or an arm of `teaching.names.ARMS`. adaptation: one of `adaptation.MODES`. rank: LoRA
+    rank r. lambda_ and tau_c: Eq. 13 and 12. lr: base learning rate. tau, gamma: Eq. 6 and 7. precision: no,
+    bf16 or fp16. recipe: one of `recipes.RECIPES`, for where text and official code differ. accumulation: parts that
+    a batch is worked through in, for small cards; each part then has batch statistics of its own.
 
     warmup: epochs of the learning rate's ramp. milestones: epochs, counted from 1, from which on the rate is a
     tenth of what it was. Left at None, both are the tier's and move with `epochs`. iterations: steps an epoch;
@@ -67,7 +69,7 @@ class Experiment:
         if len(set(map(paper_name, values["sources"]))) < len(sources):
             raise ValueError(f"sources {values['sources']} names a domain twice.")
         # looked up now, since a reader may have added a scheme
-        known = {"tier": TIERS, "conditioning": ("none", *SCHEMES), "adaptation": MODES, "recipe": RECIPES}
+        known = {"tier": TIERS, "conditioning": ("none", *SCHEMES, *ARMS), "adaptation": MODES, "recipe": RECIPES}
         for name, choices in known.items():
             values[name] = _one_of(name, getattr(self, name), choices)
         if self.precision is not None:
@@ -82,7 +84,7 @@ class Experiment:
 
     def resolved(self) -> "Resolved":
         """The same experiment with every None replaced, and what cannot matter set to one value:
-        a baseline has no adaptation, rank, lambda or tau_c."""
+        a baseline has no adaptation, rank, lambda or tau_c, an arm without a diffusion model nothing but a lambda."""
         tier = self.of_tier
         values = {name: getattr(tier, name) for name in _OF_THE_TIER}
         values["precision"] = tier.precision or self.of_recipe.precision
@@ -99,11 +101,25 @@ class Experiment:
         if self.conditioning == "none":
             values |= {"adaptation": "frozen", "rank": 1, "lambda_": 0.0, "tau_c": 1.0}
             return Resolved(**asdict(self) | values)
-        values["lambda_"] = next(v for v in (self.lambda_, tier.lambda_, 1.0) if v is not None)
+        of_arm = None if self.of_arm is None else self.of_arm.lambda_
+        values["lambda_"] = next(v for v in (self.lambda_, of_arm, tier.lambda_, 1.0) if v is not None)
+        if not self.has_diffusion:
+            values |= {"adaptation": "frozen", "rank": 1, "tau_c": 1.0}
+            return Resolved(**asdict(self) | values)
         values["tau_c"] = self.tau_c or tier.tau_c or paper_tau_c(self.sources)
         rank = self.rank or (paper_rank(self.sources) if tier.share is None else 8)
         values["rank"] = rank if self.adaptation == "lora" else 1
         return Resolved(**asdict(self) | values)
+
+    @property
+    def of_arm(self) -> Arm | None:
+        """The arm that the conditioning names, None for the baseline and the paper's schemes."""
+        return find(self.conditioning)
+
+    @property
+    def has_diffusion(self) -> bool:
+        """Whether a diffusion model takes part: not in the baseline, nor in an arm that has none."""
+        return self.conditioning != "none" and (self.of_arm is None or self.of_arm.diffusion)
 
     @property
     def of_tier(self) -> Tier:

@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock
 
 from .checkpoints import trained_state
-from .code_key import EVALUATION, RESULTS, TRAINING, class_key, code_key
+from .code_key import EVALUATION, RESULTS, TRAINING, arm_key, class_key, code_key
 from .conditioning import SCHEMES
 from .data.domains import TrainingSet, training_set
 from .data.load import load_domain
@@ -36,6 +36,7 @@ from .paths import CLONE, IN_CLONE, remove_parts, runs_root
 from .pretrained.clip import build_visual
 from .pretrained.files import check_fit, file_sha256, load_exactly, read_json, read_tensors, write_json
 from .pretrained.hub import REVISIONS
+from .teaching.names import ARMS
 from .trainer import Machine
 from .training import assemble, diffusion_of, train
 
@@ -98,10 +99,10 @@ class Run:
         no CLIP and no data. Raises ValueError naming them when tensors of model.safetensors do not fit."""
         file, state, identities = self._trained()
         visual, sd = build_visual(read_json(self._checked("visual.json"))), None
-        if self.experiment.conditioning != "none":
+        if self.experiment.has_diffusion:
             own = self.folder / STABLE_DIFFUSION
             sd = diffusion_of(self.experiment, own if own.is_dir() else None)
-        dcac = assemble(self.experiment, identities, visual, sd)
+        dcac = assemble(self.experiment, identities, visual, sd, state)
         check_fit(trained_state(dcac), state, file)
         dcac.load_state_dict(state, strict=False)
         return dcac.eval()
@@ -211,7 +212,11 @@ def _key(experiment: Experiment, data: str) -> str:
     # the rest of the tier's values are in the resolved experiment; of the weights their content counts, not their place
     choices, sizes = asdict(experiment.of_recipe), [tier.image_size, tier.diffusion_size, tier.ema]
     weights = _weights_key(str(tier.clip), str(tier.stable_diffusion))
-    own = "" if experiment.conditioning == "none" else class_key(SCHEMES[experiment.conditioning])
+    own = ""
+    if (arm := experiment.of_arm) is not None:
+        own = arm_key(ARMS[experiment.conditioning]) + (arm.material(experiment) if arm.material else "")
+    elif experiment.conditioning != "none":
+        own = class_key(SCHEMES[experiment.conditioning])
     text = json.dumps([asdict(experiment), choices, sizes, data, weights, code_key(TRAINING), own], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -166,7 +166,7 @@ class Trainer:
             sd.vae.cpu()  # its work is done
             self.scaling = sd.vae.config["scaling_factor"]
             self._prepare_unet(dcac.unet, machine)
-            idle = [f"unet.{name}" for name in idle_parameters(dcac.unet)]
+            idle = [f"unet.{name}" for name in idle_parameters(dcac.unet) if dcac.tokens == 1]
             # else every backward pass would look for them and wait for the device
             DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(dcac, idle)
         if machine.compile:

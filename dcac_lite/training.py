@@ -2,6 +2,7 @@
 `dcac`, the step in `trainer`."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,13 +36,13 @@ LOG_EVERY = 16  # steps between two looks at the losses, each of which waits for
 
 
 def build(experiment: Resolved, identities: int) -> tuple[DCAC, StableDiffusion | None]:
-    """The untrained model of a resolved experiment and, unless it is a baseline, its Stable Diffusion.
+    """The untrained model of a resolved experiment and its Stable Diffusion, None where it has none, as a baseline.
 
     New weights come from torch's global generator, seeded here with the experiment's seed; the Re-ID
     side is drawn first, so that a baseline and a DCAC of one seed start equal."""
     torch.manual_seed(experiment.seed)
     visual = load_clip_visual(experiment.of_tier.clip, experiment.of_tier.image_size)
-    sd = None if experiment.conditioning == "none" else diffusion_of(experiment)
+    sd = diffusion_of(experiment) if experiment.has_diffusion else None
     return assemble(experiment, identities, visual, sd), sd
 
 
@@ -52,25 +53,40 @@ def diffusion_of(experiment: Experiment, own: Path | None = None) -> StableDiffu
     return load_stable_diffusion(source, tier.diffusion_size, ema=ema)
 
 
-def assemble(experiment: Resolved, identities: int, visual: "VisionTransformer", sd: StableDiffusion | None) -> DCAC:
-    """The model of a resolved experiment from an image tower and, unless it is a baseline, a Stable Diffusion,
-    whose U-Net is adapted in place."""
+def assemble(
+    experiment: Resolved,
+    identities: int,
+    visual: "VisionTransformer",
+    sd: StableDiffusion | None,
+    kept: Mapping[str, Tensor] | None = None,
+) -> DCAC:
+    """The model of a resolved experiment from an image tower and, unless it has none, a Stable Diffusion,
+    whose U-Net is adapted in place. kept: the `trained_state` of a finished run, in which an arm finds what it would
+    otherwise make from the training pictures."""
     recipe = experiment.of_recipe
     reid = ReIDModel(visual, identities)
     width = reid.classifier.in_features
     memory = PrototypeMemory(identities, width, experiment.tau, experiment.gamma)
+    arm = experiment.of_arm
     if sd is None:
-        return DCAC(reid, memory)
+        if arm is None:
+            return DCAC(reid, memory)
+        return arm.dcac(reid, memory, arm.condition(experiment, reid, 0, kept), lambda_=experiment.lambda_)
     dim = sd.unet.config["cross_attention_dim"]
-    rescaled = experiment.conditioning == "class-wise" and recipe.class_wise_rescaled
-    scheme = "class-wise-rescaled" if rescaled else experiment.conditioning
-    condition = make_condition(scheme, identities, width, dim, experiment.tau_c)
+    if arm is None:
+        rescaled = experiment.conditioning == "class-wise" and recipe.class_wise_rescaled
+        scheme = "class-wise-rescaled" if rescaled else experiment.conditioning
+        condition = make_condition(scheme, identities, width, dim, experiment.tau_c)
+    else:
+        condition = arm.condition(experiment, reid, dim, kept)
+        sd.unet = sd.unet if arm.unet is None else arm.unet(sd.unet, experiment)
     if recipe.stray_biases and experiment.adaptation == "lora":
         add_stray_biases(sd.unet)
     unet = adapt(sd.unet, experiment.adaptation, experiment.rank, recipe.second_feed_forward)
     reduction = "squared norm" if recipe.squared_norm else "mean"
     unet = use_one_token_attention(lean_unet(unet))
-    return DCAC(reid, memory, condition, unet, sd.scheduler, experiment.lambda_, reduction)
+    step = DCAC if arm is None else arm.dcac
+    return step(reid, memory, condition, unet, sd.scheduler, experiment.lambda_, reduction)
 
 
 def train(

@@ -139,10 +139,11 @@ def experiment_rules() -> dict:
     from ..device import AUTOCAST
     from ..experiment import Experiment
     from ..recipes import RECIPES
+    from ..teaching.names import ARMS
 
     left_out = ("tier", "sources", "milestones", "accumulation")
     choices = {
-        "conditioning": ("none", *SCHEMES),
+        "conditioning": ("none", *SCHEMES, *ARMS),
         "adaptation": MODES,
         "precision": (*AUTOCAST, None),
         "recipe": tuple(RECIPES),

@@ -55,6 +55,21 @@ def holm(probabilities: Sequence[float]) -> list[float]:
     return corrected
 
 
+def equivalence(differences: Sequence[float], margin: float) -> float:
+    """p of two one-sided t tests (TOST) that the mean of paired differences lies within `margin` of zero, on either
+    side; small means "no difference that matters". NaN for fewer than two."""
+    import numpy as np
+    from scipy import stats
+
+    differences = np.asarray(differences, float)
+    if len(differences) < 2:
+        return float("nan")
+    spread, mean = stats.sem(differences), differences.mean()
+    if spread == 0:
+        return 0.0 if abs(mean) < margin else 1.0
+    return float(stats.t.sf((margin - abs(mean)) / spread, len(differences) - 1))
+
+
 def smallest_effect(spread: float, pairs: int, power: float = 0.8, level: float = 0.05) -> float:
     """The difference that `pairs` pairs with standard deviation `spread` find in `power` of all cases, by a two-sided
     t test at `level`. NaN for fewer than two pairs."""

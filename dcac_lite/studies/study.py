@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from itertools import product
 from pathlib import Path
@@ -20,9 +20,10 @@ from ..code_key import RESULTS, code_key
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
 from ..paths import CLONE, figures_root, replacing, results_folder, runs_root
-from ..runs import Run, provenance, run
+from ..runs import Run, find, provenance, run
 from ..tiers import LITE, paper_tau_c
 from ..tools.status import recording
+from . import teaching
 from .statistics import paired_interval, probability
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
@@ -88,7 +89,12 @@ STUDIES = {
     "epochs-tuning": epochs_tuning,
     "scheme-tuning": scheme_tuning,
     "comparison": comparison,
+    "teaching-tuning": teaching.tuning,
+    "teaching": teaching.study,
 }
+#: Studies so long that their table is written as it grows.
+GROWING = ("teaching",)
+BLOCK = 16  # jobs between two such tables
 
 
 def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
@@ -163,6 +169,22 @@ def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
     return in_processes("study", jobs, workers, progress)
 
 
+def growing(jobs: list[Job], workers: int = 2, progress: bool = True) -> Iterator:
+    """The table of a study as it grows, in the order of its jobs: first of the runs that are there, then again after
+    every BLOCK that was trained. A job that fails ends it; the blocks before it have been handed out."""
+    import pandas as pd
+
+    rows = {k: rows_of_run(there, what) for k, (e, what) in enumerate(jobs) if (there := find(e)) is not None}
+    lacking = [k for k in range(len(jobs)) if k not in rows]
+    for start in range(0, len(lacking), BLOCK):
+        if rows:
+            yield pd.DataFrame([row for k in sorted(rows) for row in rows[k]])
+        block = lacking[start : start + BLOCK]
+        trained = iter(run_study([jobs[k] for k in block], workers, progress).to_dict("records"))
+        rows |= {k: [next(trained) for _ in jobs[k][1]] for k in block}
+    yield pd.DataFrame([row for k in sorted(rows) for row in rows[k]])
+
+
 def arms(table):
     """The arm of `comparison` that each row of its table belongs to, a Series: "baseline", "paper" (lambda 1 and the
     paper's tau_c for the source) or "tier"."""
@@ -220,9 +242,13 @@ def _study(arguments: argparse.Namespace) -> None:
         return
     if arguments.study is None:
         raise ValueError(f"name a study: {', '.join(STUDIES)}")
-    path = results_folder(arguments.in_place) / f"{arguments.study}.csv"
-    with recording(path):
-        table = run_study(STUDIES[arguments.study](), arguments.workers)
-        with replacing(path) as temporary:
-            table.to_csv(temporary, index=False)
-    print(f"{len(table)} rows in {path} ({provenance()['device']}, tier {LITE.name}).")
+    path, jobs = results_folder(arguments.in_place) / f"{arguments.study}.csv", STUDIES[arguments.study]()
+    whole = (run_study(jobs, arguments.workers) for _ in range(1))
+    tables = growing(jobs, arguments.workers) if arguments.study in GROWING else whole
+    while True:
+        with recording(path):
+            if (table := next(tables, None)) is None:
+                return
+            with replacing(path) as temporary:
+                table.to_csv(temporary, index=False)
+        print(f"{len(table)} rows in {path} ({provenance()['device']}, tier {LITE.name}).")

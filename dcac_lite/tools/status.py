@@ -19,16 +19,20 @@ from pathlib import Path
 
 from .. import code_key
 from ..paths import replacing
+from ..teaching.names import ARMS
 from .same import as_it_was
 
 #: Not followed: these write down what was made and make none of it, or belong to a tier whose outputs are not
 #: committed.
 NOT_FOLLOWED = {"tools.status", "tools.same", "tools.rehearsal"}
-#: The module that makes a table, where it is not `studies.study`. (Benchmarks are never recorded: they keep rows of
-#: earlier measurements, and each row says when it was measured.)
+_OF_ARMS = " ".join(["studies.study", *(f"teaching.{module}" for module in dict.fromkeys(ARMS.values()))])
+#: The modules that make a table, where it is not `studies.study` alone. (Benchmarks are never recorded: they keep rows
+#: of earlier measurements, and each row says when it was measured.)
 TABLES = {
     "cam": "studies.cam",
     "world-report": "world.report",
+    "teaching": _OF_ARMS,  # which are found by name, not imported
+    "teaching-tuning": _OF_ARMS,
     "tables-lite": "studies.publish",
     "tables-full": "studies.publish",
 }
@@ -90,10 +94,11 @@ class Sources:
             start = code_key.imported(code)
             for table in tables_read(code):
                 file = _clone() / "figures" / "results" / f"{table}.csv"
-                inputs[file.relative_to(_clone()).as_posix()] = _hash(file.read_bytes())
+                if file.exists():  # a study's table may not have been made yet
+                    inputs[file.relative_to(_clone()).as_posix()] = _hash(file.read_bytes())
             inputs[artefact] = _hash(b"\0".join(map(code_key.bare, cells)))
         else:
-            start = {TABLES.get(path.stem, "studies.study")}
+            start = set(TABLES.get(path.stem, "studies.study").split())
         for module in self._closure(start):
             read = [_clone() / name for name in READ_BY.get(module, ())]
             inputs |= {f.relative_to(_clone()).as_posix(): _hash(f.read_bytes()) for f in read if f.exists()}
