@@ -117,6 +117,20 @@ def move_the_query_by_keyboard(page) -> None:
         "before => document.querySelector('.dcac-explorer img[alt^=\"the query\"]').src !== before", arg=before
     )
     assert slider.get_attribute("role") == "slider" and float(slider.get_attribute("aria-valuenow")) == 5
+    assert page.get_by_role("slider", name="query", exact=True).get_attribute("aria-valuetext") == "5"
+    assert slider.evaluate("handle => getComputedStyle(handle).outlineStyle") == "solid"  # one sees where one is
+    said = page.get_by_role("group", name="Retrieval explorer").get_by_role("status")
+    page.wait_for_function("said => said.textContent.includes('query 5:')", arg=said.element_handle())
+
+
+def violations(page, axe=None) -> list:
+    from axe_playwright_python.sync_playwright import Axe
+    found = Axe().run(page).response["violations"]
+    for v in found:
+        if v["impact"] in ("serious","critical"):
+            print(v["id"], v["impact"], len(v["nodes"]), v["help"])
+            for n in v["nodes"][:6]: print("    ", n["target"], n["html"][:160], (n.get("failureSummary") or "")[:260].replace(chr(10)," "))
+    return found
 
 
 def test_jupyterlab_runs_an_explorer(page, serve, notebook, tmp_path):
@@ -139,4 +153,6 @@ def test_voila_serves_an_explorer(page, serve, notebook):
     page.goto(address, wait_until="commit")
     move_the_query_by_keyboard(page)
     assert not page.locator("pre code, .jp-CodeCell .jp-InputArea-editor").count()  # an app, not a notebook
+    violations(page)
+    page.screenshot(path="/tmp/voila.png")
     assert not page.errors
