@@ -107,7 +107,7 @@ def move_the_query_by_keyboard(page) -> None:
     """Focus the query slider, press the right arrow, and see another query of the same domain."""
     query = page.locator('.dcac-explorer img[alt^="the query"]')
     query.wait_for()
-    before, sentence = query.get_attribute("src"), page.get_by_text("average precision")
+    before, sentence = query.get_attribute("src"), page.get_by_role("paragraph").filter(has_text="average precision")
     assert "zero-shot on D" in sentence.inner_text()
     slider = page.locator(".dcac-explorer .noUi-handle")
     slider.focus()
