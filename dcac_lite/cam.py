@@ -203,8 +203,8 @@ def cam_figure(
     the image's identity j laid over the image.
 
     models: one model, or several by name. images, identities, method, block: as in `cam_maps`. references:
-    for each row an image of identity j, shown beside. titles: a line for each row. The colours run
-    from dark (0) to bright (the map's own largest value), so only the *place* can be compared between maps.
+    for each row an image of identity j, shown beside. titles: a line for each row. The colour runs
+    from none (0) to orange (the map's own largest value), so only the *place* can be compared between maps.
 
     Returns a matplotlib figure."""
     import matplotlib.pyplot as plt
@@ -216,7 +216,7 @@ def cam_figure(
     if references is not None:
         columns["the class"] = (load_images(references, size), None)
     columns |= {name: (images, cam_maps(m, images, identities, method, block)) for name, m in models.items()}
-    wide = 1.15
+    wide = 1.0
     figure, axes = plt.subplots(
         len(images),
         len(columns),
@@ -230,17 +230,17 @@ def cam_figure(
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             if row == 0:
-                axis.set_title(name.replace("-", "-\n"), fontsize=9)
+                axis.set_title(name.replace("-", "-\n"), fontsize=10)
             if k == 0 and titles is not None:
-                axis.set_ylabel(titles[row], rotation=0, ha="right", va="center", fontsize=9)
+                axis.set_ylabel(titles[row], rotation=0, ha="right", va="center", fontsize=10)
     figure.tight_layout(pad=0.4)
     return figure
 
 
 def overlay(picture: np.ndarray, cam: np.ndarray) -> np.ndarray:
-    """A map [H, W] in 0..1 laid over a uint8 picture [H, W, 3] made grey; float [H, W, 3] in 0..1."""
-    import matplotlib
-
-    # a grey picture under viridis: the map's colours must not mix with those of the clothes
+    """A map [H, W] in 0..1 laid over a uint8 picture [H, W, 3] made grey; float [H, W, 3] in 0..1. The larger the map,
+    the more of the picture is orange; where it is 0 the picture is as it was, and everywhere it can be recognised."""
+    # a grey picture under one colour: the map's must not mix with those of the clothes
     grey = np.repeat(picture.mean(2, keepdims=True) / 255, 3, axis=2)
-    return 0.4 * grey + 0.6 * matplotlib.colormaps["viridis"](cam)[..., :3]
+    opacity = 0.7 * cam[..., None]
+    return (1 - opacity) * grey + opacity * np.array([0.95, 0.4, 0.0])

@@ -1,7 +1,9 @@
-"""JupyterLab and voila in a real browser: an explorer runs, and a slider moved by keyboard changes the picture."""
+"""JupyterLab, voila and an exported notebook in a real browser: an explorer runs, a slider moved by keyboard changes
+the picture and says so, and axe-core has nothing serious to say against the pages."""
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from dcac_lite.paths import CLONE
 
@@ -107,7 +110,7 @@ def move_the_query_by_keyboard(page) -> None:
     """Focus the query slider, press the right arrow, and see another query of the same domain."""
     query = page.locator('.dcac-explorer img[alt^="the query"]')
     query.wait_for()
-    before, sentence = query.get_attribute("src"), page.get_by_text("average precision")
+    before, sentence = query.get_attribute("src"), page.get_by_role("paragraph").filter(has_text="average precision")
     assert "zero-shot on D" in sentence.inner_text()
     slider = page.locator(".dcac-explorer .noUi-handle")
     slider.focus()
@@ -117,6 +120,17 @@ def move_the_query_by_keyboard(page) -> None:
         "before => document.querySelector('.dcac-explorer img[alt^=\"the query\"]').src !== before", arg=before
     )
     assert slider.get_attribute("role") == "slider" and float(slider.get_attribute("aria-valuenow")) == 5
+    assert page.get_by_role("slider", name="query", exact=True).get_attribute("aria-valuetext") == "5"
+    assert slider.evaluate("handle => getComputedStyle(handle).outlineStyle") == "solid"  # one sees where one is
+    said = page.get_by_role("group", name="Retrieval explorer").get_by_role("status")
+    page.wait_for_function("said => said.textContent.includes('query 5:')", arg=said.element_handle())
+
+
+def serious_violations(page) -> dict[str, list]:
+    """What axe-core finds on a page that keeps somebody from using it: the first places, by rule."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(page).response["violations"]
+    return {v["id"]: [n["html"] for n in v["nodes"][:3]] for v in found if v["impact"] in ("serious", "critical")}
 
 
 def test_jupyterlab_runs_an_explorer(page, serve, notebook, tmp_path):
@@ -139,4 +153,17 @@ def test_voila_serves_an_explorer(page, serve, notebook):
     page.goto(address, wait_until="commit")
     move_the_query_by_keyboard(page)
     assert not page.locator("pre code, .jp-CodeCell .jp-InputArea-editor").count()  # an app, not a notebook
+    assert serious_violations(page) == {}
     assert not page.errors
+
+
+@pytest.mark.parametrize("name", ["04_conditioning", "A2_paper_and_code"])
+def test_an_exported_notebook_can_be_read_by_everybody(page, name, tmp_path):
+    exporter = HTMLExporter(template_name="book", extra_template_basedirs=[str(CLONE / "notebooks" / "templates")])
+    notebook = nbformat.read(CLONE / "notebooks" / f"{name}.ipynb", as_version=4)
+    (tmp_path / "page.html").write_text(exporter.from_notebook_node(notebook)[0])
+    page.route(re.compile("^https?:"), lambda route: route.abort())  # MathJax's home
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator(".jp-RenderedImage img").count() and serious_violations(page) == {}
+    described = page.locator(".jp-RenderedImage img").evaluate_all("images => images.map(image => image.alt.length)")
+    assert min(described) >= 40

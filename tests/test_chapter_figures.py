@@ -40,6 +40,10 @@ DIFFERENCES = pd.DataFrame(
         for target, mean in (("D", 0.5), ("MS", 2.0), ("mean of unseen", 1.25))
     ]
 )
+RATES_OF_EPOCHS = pd.DataFrame({"schedule": "lite", "epoch": range(1, 6), "lr": [5e-4, 1e-3, 1e-3, 1e-4, 1e-5]})
+CURVES = pd.DataFrame(
+    [{"model": m, "rank": k, "CMC": c + k - 1} for m, c in (("zero-shot", 40), ("fine-tuned", 70)) for k in range(1, 6)]
+)
 BLACK = -torch.ones(3, 3, 8, 4)
 EPOCHS = np.arange(1, 61)
 RATES = {"code": EPOCHS * 1e-7, "text": EPOCHS * 0.9e-7}
@@ -51,6 +55,10 @@ P = torch.softmax(torch.arange(24.0).reshape(3, 2, 4), 2)
     [
         ("augmentations", ({"as it is": BLACK, "jitter": BLACK + 1},), "3 people, in one row each: as it is; jitter"),
         ("paired_differences", (DIFFERENCES,), "1 of 3 intervals hold zero; the paper's mean gain lies beyond 0 of 1"),
+        ("patches", (np.zeros((3, 64, 32), np.uint8), 8), "8 rows of 4 square patches of 8 by 8 pixels"),
+        ("schedules", (RATES_OF_EPOCHS,), "lite: up until epoch 2, down at 4 and 5"),
+        ("matching_curves", (CURVES, "D"), "At rank 1: zero-shot 40 %, fine-tuned 70 %"),
+        ("training_history", (STEPS.assign(epoch=[1, 1, 2]),), "ID loss (Eq. 5): 2.50 to 1.75; Prototype loss"),
         ("hardest_samples", (SAMPLES, {4: 0.4, 9: 0.95}), "2 identities"),
         ("baseline_history", (STEPS, 24, 0.9), "ends at 1.50"),
         ("before_and_after", (RESULTS,), "MA 10.0 and 80.0; D 11.5 and 30.0"),

@@ -10,8 +10,8 @@ from .notebook import PALETTE
 
 def claims_figure(pairs: pd.DataFrame, several: pd.DataFrame) -> Figure:
     """mAP before and with DCAC. pairs: columns pair, baseline, DCAC; several: columns target, "best earlier", DCAC."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), width_ratios=(2, 1))
-    for axis, table, label, before in ((left, pairs, "pair", "baseline"), (right, several, "target", "best earlier")):
+    figure, (above, below) = plt.subplots(2, 1, figsize=(6.4, 7.6), height_ratios=(2, 1))
+    for axis, table, label, before in ((above, pairs, "pair", "baseline"), (below, several, "target", "best earlier")):
         spots = np.arange(len(table))
         axis.hlines(spots, table[before], table["DCAC"], color="lightgrey", lw=4)
         axis.plot(table[before], spots, "o", color=PALETTE["baseline"], label=before)
@@ -21,7 +21,7 @@ def claims_figure(pairs: pd.DataFrame, several: pd.DataFrame) -> Figure:
         axis.legend(loc="lower right" if label == "pair" else "upper left")
     gain = pairs["DCAC"] - pairs["baseline"]
     ahead = (several["DCAC"] > several["best earlier"]).sum()
-    left.set_title(f"One source: DCAC gains {gain.min():.1f} to {gain.max():.1f} points")
-    right.set(title=f"Three sources: ahead on {ahead} of {len(several)}", xlabel="mAP (%)", xlim=(15, 68))
+    above.set_title(f"One source: DCAC gains {gain.min():.1f} to {gain.max():.1f} points")
+    below.set(title=f"Three sources: ahead on {ahead} of {len(several)}", xlabel="mAP (%)", xlim=(15, 68))
     figure.tight_layout()
     return figure

@@ -10,17 +10,17 @@ from .notebook import PALETTE
 
 def schedule_figure(curves: pd.DataFrame) -> Figure:
     """Two schedules against the timestep. curves: columns schedule, t, abar, snr."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
-    colours = (PALETTE["correlation-aware"], PALETTE["baseline"])
-    for (name, part), colour in zip(curves.groupby("schedule", sort=False), colours):
-        left.plot(part.t, part.abar, color=colour, label=name, lw=2)
-        right.semilogy(part.t, part.snr, color=colour, label=name, lw=2)
-    right.axhline(1, color="black", lw=1, ls=":")
-    left.set(
+    figure, (above, below) = plt.subplots(2, 1, figsize=(6.4, 6))
+    looks = ((PALETTE["correlation-aware"], "-"), (PALETTE["baseline"], "--"))
+    for (name, part), (colour, style) in zip(curves.groupby("schedule", sort=False), looks):
+        above.plot(part.t, part.abar, style, color=colour, label=name, lw=2)
+        below.semilogy(part.t, part.snr, style, color=colour, label=name, lw=2)
+    below.axhline(1, color="black", lw=1, ls=":")
+    above.set(
         xlabel="timestep $t$", ylabel=r"share of signal variance $\bar\alpha_t$", title="The signal fades smoothly"
     )
-    right.set(xlabel="timestep $t$", ylabel="signal-to-noise ratio", title="... by more than five powers of ten")
-    left.legend()
+    below.set(xlabel="timestep $t$", ylabel="signal-to-noise ratio", title="... by more than five powers of ten")
+    above.legend()
     figure.tight_layout()
     return figure
 
@@ -42,19 +42,19 @@ def caption_figure(table: pd.DataFrame, abar: np.ndarray) -> Figure:
     """The error of the noise predictor under three captions. table: index t, columns right, shuffled and empty
     (errors), "shuffled costs %" and "empty costs %"; abar: of all 1000 timesteps."""
     looks = {"right": ("right", "-"), "shuffled": ("wrong", "--"), "empty": ("baseline", "-.")}
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.4))
+    figure, (above, below) = plt.subplots(2, 1, figsize=(6.4, 6.6))
     for name, (colour, style) in looks.items():
         line = {"color": PALETTE[colour], "linestyle": style, "lw": 2, "marker": "o", "ms": 4}
-        left.semilogy(table.index, table[name], label=f"{name} caption", **line)
+        above.semilogy(table.index, table[name], label=f"{name} caption", **line)
         if name != "right":
-            right.plot(table.index, table[f"{name} costs %"], label=f"{name} caption", **line)
-    left.plot(range(0, 1000, 5), abar[::5], color="black", lw=1, ls=":", label=r"straight line, $\bar\alpha_t$")
-    right.axhline(0, color=PALETTE["right"], lw=2)
-    left.set(xlabel="timestep $t$", ylabel="noise-prediction error (Eq. 3)", title="More noise is easier to name")
+            below.plot(table.index, table[f"{name} costs %"], label=f"{name} caption", **line)
+    above.plot(range(0, 1000, 5), abar[::5], color="black", lw=1, ls=":", label=r"straight line, $\bar\alpha_t$")
+    below.axhline(0, color=PALETTE["right"], lw=2)
+    above.set(xlabel="timestep $t$", ylabel="noise-prediction error (Eq. 3)", title="More noise is easier to name")
     costs = table["shuffled costs %"]
-    right.set(xlabel="timestep $t$", ylabel="error above the right caption's (%)")
-    right.set_title(f"A wrong caption costs {costs.min():.0f} to {costs.max():.0f} %")
-    left.legend(fontsize=8)
-    right.legend(fontsize=8)
+    below.set(xlabel="timestep $t$", ylabel="error above the right caption's (%)")
+    below.set_title(f"A wrong caption costs {costs.min():.0f} to {costs.max():.0f} %")
+    above.legend(fontsize=10)
+    below.legend(fontsize=10)
     figure.tight_layout()
     return figure

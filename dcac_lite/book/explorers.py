@@ -2,10 +2,11 @@
 
 An explorer is an ipywidgets box: controls above a page of HTML that a function of their values draws.
 All that is slow is computed beforehand. Beside it stands `figure()`, a matplotlib figure of some settings, for
-readers without a running kernel. Marks are never colour alone."""
+readers without a running kernel. Marks are never colour alone; what a move has changed is also said to screen
+readers."""
 
 import html
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 
 import ipywidgets as widgets
@@ -15,29 +16,36 @@ from torch import Tensor
 
 from ..conditioning import SCHEMES, make_condition
 from .notebook import PALETTE, show_images
-from .pages import image_html, page_html
+from .pages import helper, image_html, page_html, spoken
 from .rank_figure import identity_of, rank_figure, rank_list
 
 
 class Explorer(widgets.VBox):
-    """Controls, and below them the HTML that `draw(**values)` makes of their values, drawn again after
-    every change. `name` tells screen readers what the group is. `figure()` gives a static figure."""
+    """Controls, and below them what `draw(**values)` makes of their values, drawn again after every change: pairs of a
+    sentence, which may hold HTML, and the HTML of pictures. `name` tells screen readers what the group is.
+    `figure()` gives a static figure."""
 
-    def __init__(self, name: str, draw: Callable[..., str], figure: Callable, **controls: widgets.Widget):
+    def __init__(
+        self, name: str, draw: Callable[..., Iterable[tuple[str, str]]], figure: Callable, **controls: widgets.DOMWidget
+    ):
         self.draw, self.figure, self.controls = draw, figure, controls
         for control in controls.values():
             control.style.description_width = "11em"
             control.layout.width = "min(38em, 100%)"
             control.tooltip = f"{name}: {control.description}"
             control.observe(lambda _: self.redraw(), names="value")
-        self.page = widgets.HTML()
+        self.page, self.said = widgets.HTML(), widgets.HTML()
         self.redraw()
-        super().__init__([*controls.values(), self.page])
+        for kind in ("dcac-said", "dcac-hidden"):
+            self.said.add_class(kind)
+        super().__init__([*controls.values(), self.page, self.said, helper(f"{name} explorer")])
         self.add_class("dcac-explorer")
 
     def redraw(self) -> None:
         """Draw the page of the controls' present values."""
-        self.page.value = self.draw(**{name: control.value for name, control in self.controls.items()})
+        drawn = [*self.draw(**{name: control.value for name, control in self.controls.items()})]
+        self.page.value = "".join(page_html(*part) for part in drawn)
+        self.said.value = spoken(sentence for sentence, _ in drawn)
 
 
 def _tall(squares: Tensor) -> np.ndarray:
@@ -101,15 +109,13 @@ def explore_noise(
     snr = {t: float(abar[t] / (1 - abar[t])) for t in times}
     rows = ("clean x_0", "noisy x_t", "true noise", "predicted noise", "predicted x_0")
 
-    def draw(picture: int, t: int) -> str:
+    def draw(picture: int, t: int) -> list[tuple[str, str]]:
         shown, errors = seen[t]
         blocks = [image_html(p[picture], name, f"{name} at timestep {t}", width=100) for name, p in zip(rows, shown)]
         blocks.append(_snr_curve(snr, t))
         words = f"t = {t}: signal-to-noise ratio <b>{snr[t]:.3g}</b>, {float(abar[t]):.1%} of the variance is picture. "
-        return page_html(
-            words + f"Error of the predicted noise (Eq. 3): <b>{errors[picture]:.3g}</b>; 1 would be knowing nothing.",
-            "".join(blocks),
-        )
+        words += f"Error of the predicted noise (Eq. 3): <b>{errors[picture]:.3g}</b>; 1 would be knowing nothing."
+        return [(words, "".join(blocks))]
 
     def figure():
         chosen = [times[k] for k in np.linspace(1, len(times) - 1, 6).astype(int)]
@@ -117,7 +123,7 @@ def explore_noise(
         pictures = np.stack([seen[t][0][k][0] for k in range(1, len(rows)) for t in chosen])
         drawn = show_images(pictures, titles, columns=len(chosen), scale=0.85)
         for axis, label in zip(drawn.axes[:: len(chosen)], rows[1:]):
-            axis.set_ylabel(label.replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=9)
+            axis.set_ylabel(label.replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=10)
         return drawn
 
     return Explorer(
@@ -160,7 +166,7 @@ def explore_condition(
         """Does identity j's prompt enter c?"""
         return scheme != "instance-wise" and (not scheme.startswith("class-wise") or j == own)
 
-    def draw(picture: int, scheme: str, tau: float) -> str:
+    def draw(picture: int, scheme: str, tau: float) -> list[tuple[str, str]]:
         p, order, entropy, distance = state(picture, scheme, tau)
         own = int(labels[picture])
         top = order[:8].tolist()
@@ -172,9 +178,10 @@ def explore_condition(
                 PALETTE[scheme] if used(scheme, j, own) else "transparent",
                 PALETTE["right"] if j == own else "transparent",
             )
-            width = max(1, 72 * float(p[j] / p.max()))  # the longest bar is as wide as a picture
+            width = max(1, 70 * float(p[j] / p.max()))  # the longest bar is as wide as a picture
             style = f"height:8px;width:{width:.0f}px;background:{fill};border:1px solid currentColor"
-            bar = f'<div style="{style}"></div>'
+            track = "width:72px;margin:2px auto;border-bottom:1px dotted currentColor"
+            bar = f'<div style="{track}"><div style="{style}"></div></div>'
             name = f"{'✓ ' if j == own else ''}#{j}<br>p {float(p[j]):.3f}"
             people.append(
                 image_html(
@@ -190,28 +197,28 @@ def explore_condition(
         own_picture = image_html(
             images[picture], f"input<br>identity #{own}", f"the input picture, identity {own}", "3px solid black"
         )
-        return page_html(words, own_picture + "".join(people))
+        return [(words, own_picture + "".join(people))]
 
     def figure():
         import matplotlib.pyplot as plt
 
-        drawn, axes = plt.subplots(1, 4, figsize=(9.5, 3.2), width_ratios=(1.1, 2, 2, 2), layout="constrained")
-        own = int(labels[0])
-        axes[0].imshow(np.asarray(images[0]).transpose(1, 2, 0))
-        axes[0].set(xticks=[], yticks=[], title=f"identity #{own}")
-        axes[0].grid(False)
-        for axis, tau in zip(axes[1:], (tau_c / 4, tau_c, 4 * tau_c)):
+        drawn, axes = plt.subplots(2, 2, figsize=(6.4, 6), layout="constrained")
+        picture, own = axes.flat[0], int(labels[0])
+        picture.imshow(np.asarray(images[0]).transpose(1, 2, 0))
+        picture.set(xticks=[], yticks=[], title=f"identity #{own}")
+        picture.grid(False)
+        for axis, tau in zip(axes.flat[1:], (tau_c / 4, tau_c, 4 * tau_c)):
             p, order, entropy, distance = state(0, "correlation-aware", tau)
-            top = order[:6].tolist()
+            top, nearest = order[:6].tolist(), int(distance.argmin())
             bars = axis.barh(
                 [("✓ " if j == own else "") + f"#{j}" for j in top], p[top].numpy(), color=PALETTE["correlation-aware"]
             )
-            axis.bar_label(bars, fmt="%.2f", fontsize=9, padding=2)
+            axis.bar_label(bars, fmt="%.2f", fontsize=10, padding=2)
             axis.invert_yaxis()
             axis.set(
                 xlim=(0, 1.2),
-                xlabel=f"p; nearest prompt #{int(distance.argmin())}",
-                title=f"tau_c = {tau:.3g}\nentropy {entropy:.2f} nats",
+                xlabel="probability p",
+                title=rf"$\tau_c$ = {tau:.3g}: entropy {entropy:.2f} nats," + f"\nc is nearest to prompt #{nearest}",
             )
         return drawn
 
@@ -282,10 +289,10 @@ def explore_retrieval(
             words += " No map: this model's classifier was never trained."
         return words, "".join(blocks)
 
-    def draw(target: str, model: str, order: str, query: int, cam: bool) -> str:
+    def draw(target: str, model: str, order: str, query: int, cam: bool) -> list[tuple[str, str]]:
         shown = [*models] if model == TOGETHER else [model]
         row = in_order(target, shown[0], order)[query]
-        return "".join(page_html(*answers(target, name, row, cam)) for name in shown)
+        return [answers(target, name, row, cam) for name in shown]
 
     first = next(iter(domains))
     query = widgets.IntSlider(value=start, min=0, max=len(domains[first].query) - 1, description="query")

@@ -96,7 +96,7 @@ def rank_figure(models, query, gallery, rows: Sequence[int] = (0, 1, 2), top: in
     columns = 1 + shortest
     figure = show_images(np.stack(pictures), titles, columns=columns, frames=frames, dashed=dashed, scale=0.8)
     for axis, name in zip(figure.axes[::columns], [*models] * len(rows)):
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
     return figure, pd.DataFrame(listed)
 
 

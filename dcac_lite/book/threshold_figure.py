@@ -1,6 +1,7 @@
 """The distances of genuine and impostor pairs with a threshold between them, and the ROC of every data set."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -26,29 +27,30 @@ def curves(measured: Mapping[str, Verification]) -> pd.DataFrame:
 
 
 def threshold_figure(table: pd.DataFrame, threshold: float, interval: tuple[float, float]) -> Figure:
-    """Left, of the first data set in `curves`, how often each distance occurs among genuine and impostor pairs, with
-    the threshold and its interval; right the ROC of all of them, a dot where this threshold lies."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Above, of the first data set in `curves`, how often each distance occurs among genuine and impostor pairs, with
+    the threshold and its interval; below the ROC of all of them, a dot where this threshold lies."""
+    figure = Figure(figsize=(6.4, 7.4), layout="constrained")
+    above, below = figure.subplots(2, 1)
     (first, *_), several = table["data set"].unique(), table["data set"].nunique() > 1
     own = table[table["data set"] == first]
     merged = own[:: _POINTS // 64]  # bars wide enough to be seen
     for column, label, colour in (("tpr", "one person", PALETTE["right"]), ("fpr", "two persons", PALETTE["wrong"])):
         density = np.diff(merged[column]) / np.diff(merged["threshold"])
-        left.stairs(density, merged["threshold"], fill=True, alpha=0.5, color=colour, label=f"pairs of {label}")
-    left.axvspan(*interval, color="black", alpha=0.2, linewidth=0)
-    left.axvline(threshold, color="black", label="threshold, 95 % interval")
+        above.stairs(density, merged["threshold"], fill=True, alpha=0.5, color=colour, label=f"pairs of {label}")
+    above.axvspan(*interval, color="black", alpha=0.2, linewidth=0)
+    above.axvline(threshold, color="black", label="threshold, 95 % interval")
     seen = merged["threshold"][(merged["tpr"] > 0) & (merged["fpr"] < 1)]
-    left.set(xlim=(0, seen.max() * 1.05), xlabel="distance (1 - cosine)", ylabel="density", title=f"Pairs of {first}")
-    left.legend(fontsize=8)
+    above.set(xlim=(0, seen.max() * 1.05), xlabel="distance (1 - cosine)", ylabel="density", title=f"Pairs of {first}")
+    above.legend(fontsize=10)
     leftmost = 1.0
-    for name, rates in table.groupby("data set", sort=False):
+    styles = cycle(("-", "--", "-.", ":"))
+    for (name, rates), style in zip(table.groupby("data set", sort=False), styles):
         told = rates[rates["told"]]
-        (line,) = right.plot(told["fpr"], told["tpr"], label=name, color=PALETTE.get(str(name)))
+        (line,) = below.plot(told["fpr"], told["tpr"], style, label=name, color=PALETTE.get(str(name)))
         fpr, tpr = (np.interp(threshold, rates["threshold"], rates[column]) for column in ("fpr", "tpr"))
-        right.plot(fpr, tpr, "o", color=line.get_color())
+        below.plot(fpr, tpr, "o", color=line.get_color())
         leftmost = min(leftmost, told["fpr"].min(), 0.8 * fpr or 1)
-    right.set(xscale="log", xlim=(leftmost, 1), ylim=(0, 1.02), title="ROC, as far as people suffice")
-    right.set(xlabel="two persons taken for one (FPR)", ylabel="persons recognised (TPR)")
-    right.legend(fontsize=8, title=f"dots: the threshold of {first}" if several else None)
+    below.set(xscale="log", xlim=(leftmost, 1), ylim=(0, 1.02), title="ROC, as far as people suffice")
+    below.set(xlabel="two persons taken for one (FPR)", ylabel="persons recognised (TPR)")
+    below.legend(fontsize=10, title=f"dots: the threshold of {first}" if several else None)
     return figure

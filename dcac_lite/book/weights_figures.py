@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .notebook import PALETTE
 
@@ -15,14 +16,20 @@ _UNITS = {"clip": "contrastive losses [nats]", "vae": "squared errors + KL", "un
 def losses_figure(history: pd.DataFrame, guessing: Mapping[str, float]) -> Figure:
     """The loss of each stage. history: columns stage, step, loss; guessing: the loss of a model that knows nothing,
     where there is one. The titles give the first and the last loss."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3))
+    figure, axes = plt.subplots(3, 1, figsize=(6.4, 8.4))
     for axis, (stage, part) in zip(axes, history.groupby("stage", sort=False)):
         axis.plot(part.step, part.loss, color=PALETTE["correlation-aware"])
-        if stage in guessing:
-            axis.axhline(guessing[stage], color=PALETTE["baseline"], ls="--", lw=1, label="knowing nothing")
-            axis.legend(fontsize=9)
-        axis.set(xlabel="step", ylabel=_UNITS[stage], yscale="log")
+        axis.set(ylabel=_UNITS[stage], yscale="log")
         axis.set_title(f"{stage}: {part.loss.iloc[0]:.2f} to {part.loss.iloc[-1]:.3f}")
+        if stage in guessing:
+            axis.axhline(guessing[stage], color="black", ls="--", lw=1)
+            at = {"xytext": (0, -4), "textcoords": "offset points", "ha": "right", "va": "top", "fontsize": 10}
+            axis.annotate(f"knowing nothing: {guessing[stage]:.2f}", (part.step.max(), guessing[stage]), **at)
+        axis.margins(y=0.1)
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    axes[-1].set_xlabel("step")
     figure.tight_layout()
     return figure
 

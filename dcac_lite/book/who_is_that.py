@@ -8,7 +8,7 @@ import numpy as np
 from ..data.domains import Domain
 from ..world.descriptors import stripe_histograms
 from .notebook import PALETTE, name_rows, show_images
-from .pages import image_html, page_html
+from .pages import helper, image_html, page_html
 
 LETTERS = "ABCDE"
 
@@ -62,7 +62,9 @@ class WhoIsThat(widgets.VBox):
             button.on_click(lambda _, k=k: self.answer(k))
         self._next.on_click(lambda _: self.next_round())
         self._draw()
-        super().__init__([self._shown, widgets.HBox([*self._buttons, self._next]), self._tally])
+        self._tally.add_class("dcac-said")
+        buttons = widgets.HBox([*self._buttons, self._next])
+        super().__init__([self._shown, buttons, self._tally, helper("Who is that? A game")])
         self.add_class("dcac-explorer")
 
     @property
@@ -102,7 +104,13 @@ class WhoIsThat(widgets.VBox):
         for button in self._buttons:
             button.disabled = done
         self._next.disabled = not done or over
-        self._tally.value = page_html(f"{self.right} of {len(self.answered)} right; guessing gives one in five.")
+        words = f"{self.right} of {len(self.answered)} right; guessing gives one in five."
+        if done:
+            verdict = "✓ Right:" if self._said == now.answer else f"✗ Not {LETTERS[self._said]}:"
+            words = f"{verdict} it is {LETTERS[now.answer]}. {words}"
+        else:
+            words = f"Query {number}: choose a letter. {words}"
+        self._tally.value = page_html(words)
 
     def figure(self, count: int = 3):
         """The first `count` rounds as a matplotlib figure, a row each, answers not marked."""
