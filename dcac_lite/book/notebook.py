@@ -287,7 +287,9 @@ def show_source(thing) -> None:
     # bold and italics only: legible on any background, and an export needs no style sheet
     look = HtmlFormatter(style="bw", noclasses=True, nowrap=True, nobackground=True)
     code = highlight("\n".join(line for line in lines if line is not None), PythonLexer(), look)
-    place = f"{PACKAGE.name}/{Path(inspect.getfile(thing)).relative_to(PACKAGE).as_posix()}, line {first}"
+    place = (
+        f"{PACKAGE.name}/{Path(inspect.getfile(inspect.unwrap(thing))).relative_to(PACKAGE).as_posix()}, line {first}"
+    )
     box = "border:1px solid #888;padding:0.5em 1em;overflow-x:auto"
     mono = "font-family:monospace;white-space:pre;line-height:1.4;margin:0.5em 0 0"
     display(HTML(f'<div style="{box}"><strong>{place}</strong><pre style="{mono}">{code}</pre></div>'))
