@@ -194,23 +194,26 @@ def figure():
     plt.close(figure)
 
 
-def test_a_saved_figure_is_shown_and_described(figure, tmp_path):
+def test_a_saved_figure_is_shown_described_and_captioned(figure, tmp_path, monkeypatch):
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
     from PIL import Image
     from traitlets.config import Config
 
+    entry = {"caption": "A line from {start} to two.", "alt": ALT}
+    monkeypatch.setattr("dcac_lite.book.notebook.captions", lambda: {"03_line": entry})
     InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     try:
         with capture_output() as shown:
-            Setup(TIERS["smoke"], tmp_path).save(figure, "line", alt=ALT)
+            Setup(TIERS["smoke"], tmp_path).save(figure, "03_line", values={"start": "one"})
     finally:
         InteractiveShell.clear_instance()
     picture = shown.outputs[0]
     assert picture.metadata["image/png"]["alt"] == ALT and "image/png" in picture.data
     assert ALT in shown.outputs[1].data["text/html"]
-    assert f"<title>{ALT}</title>" in (tmp_path / "line.svg").read_text()
-    assert Image.open(tmp_path / "line.png").text["Description"] == ALT
+    assert shown.outputs[2].data["text/markdown"] == "**Figure 3.1.** A line from one to two."
+    assert f"<title>{ALT}</title>" in (tmp_path / "03_line.svg").read_text()
+    assert Image.open(tmp_path / "03_line.png").text["Description"] == ALT
 
 
 def test_a_figure_without_a_description_is_refused(figure):

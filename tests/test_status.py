@@ -97,6 +97,12 @@ def test_a_changed_table_makes_its_reader_stale(clone):
     assert stale() == {READER: (COMPARISON,)}
 
 
+def test_a_changed_caption_makes_its_notebook_stale(clone):
+    captions = clone / "dcac_lite" / "book" / "captions.toml"
+    captions.write_text(captions.read_text(encoding="utf-8") + '\n[re_figure]\ncaption = "More."\n', encoding="utf-8")
+    assert stale() == {READER: ("dcac_lite/book/captions.toml",)}
+
+
 def test_a_table_whose_name_cannot_be_found_is_refused():
     with pytest.raises(ValueError, match="results_file.*name in quotes"):
         status.tables_read(ast.parse("results_file(study)"))

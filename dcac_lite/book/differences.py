@@ -48,7 +48,7 @@ def as_markdown(records: tuple[Difference, ...], group: str | None = None) -> st
 def _entry(d: Difference) -> str:
     places = ", ".join(f"`{name}`" for name in d.where)
     lines = [
-        f"#### {d.topic} ({d.place})",
+        f"### {d.topic} ({d.place})",
         f"* **The text:** {d.text}",
         f"* **The code:** {d.code}",
         f"* **What hangs on it:** {d.effect}",
@@ -64,11 +64,11 @@ DIFFERENCES: tuple[Difference, ...] = (
     # ---------------------------------------------------------------- condition
     Difference(
         "Class-wise condition", "condition", "Table 7",
-        "Keep the probability of the true identity, set all others to zero: c = p_y e_y.",
-        "The kept probability is divided by itself, so c = e_y.",
-        "p cancels, and with it every gradient to the encoder. As published, this row of Table 7 trains the baseline's "
-        "encoder: its +0.6 mAP (MA to MS) and -0.5 mAP (MS to MA) would be run-to-run scatter, or come from other "
-        "code. It is NaN when p_y underflows.",
+        "Keep the probability of the true identity, set all others to zero: $\\mathbf{c} = p_y \\mathbf{e}_y$.",
+        "The kept probability is divided by itself, so $\\mathbf{c} = \\mathbf{e}_y$.",
+        "$p_y$ cancels, and with it every gradient to the encoder. As published, this row of Table 7 trains the "
+        "baseline's encoder: its +0.6 mAP (MA to MS) and -0.5 mAP (MS to MA) would be run-to-run scatter, or come from "
+        "other code. It is NaN when $p_y$ underflows.",
         "The text's version under the name `class-wise`, the code's as `class-wise-rescaled`, without the division.",
         ("conditioning.ClassWise", "conditioning.ClassWiseRescaled"), "class_wise_rescaled",
     ),
@@ -99,7 +99,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "again. The hardest sample is the one with the lowest dot product with its own prototype.",
         "Without the normalisation the temperature 0.01 of Eq. 6 would act on dot products in the hundreds. The "
         "logits of Eq. 12 "
-        "grow with the length of the feature after the neck, so the values of tau_c belong to that feature.",
+        "grow with the length of the feature after the neck, so the values of $\\tau_c$ belong to that feature.",
         "As the code does; the docstrings say which z is meant.",
         ("encoder.ReIDModel", "memory.PrototypeMemory", "dcac.DCAC"),
     ),
@@ -155,7 +155,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "Size of the diffusion loss", "loss", "Eq. 3, 11, 13",
         "A squared norm: the sum over the latent's elements.",
         "The mean over the elements.",
-        "A factor of 4 x 16 x 16 = 1,024. lambda = 1 of the text belongs to the mean; as written it would be 1,024 "
+        "A factor of 4 x 16 x 16 = 1,024. $\\lambda = 1$ of the text belongs to the mean; as written it would be 1,024 "
         "times as strong.",
         "The mean.",
         ("diffusion.denoising_loss",), "squared_norm",
@@ -309,7 +309,7 @@ TRAPS: tuple[Difference, ...] = (
         "Silent settings", "optimisation", "not stated",
         "Nothing.",
         "A misspelt or missing entry of the configuration is an empty value that counts as false, unless a base file "
-        "sets it (MSMT17's tau_c "
+        "sets it (MSMT17's $\\tau_c$ "
         "of 1.0 is in one); so print the resolved configuration. An unreadable picture is tried again for ever.",
         "A run can go on for hours with another method than was meant, or stand still.",
         "Unknown names and wrong values are refused in one sentence.",

@@ -7,14 +7,16 @@ import io
 import math
 import os
 import textwrap
+import tomllib
 import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from string import Formatter
 from types import UnionType
 from typing import get_type_hints
 
-from ..paths import figures_folder, replacing
+from ..paths import PACKAGE, figures_folder, replacing
 from ..tiers import REHEARSAL, TIERS, Tier
 
 #: Colours that colour-blind readers can tell apart; one meaning each within its group, through the whole book.
@@ -68,11 +70,12 @@ class Setup:
         """Whether the weights are random, so that no measured quality means anything."""
         return self.tier is REHEARSAL
 
-    def save(self, figure, name: str, data=None, *, alt: str) -> None:
-        """Show a matplotlib figure, and write it as NAME.svg and NAME.png, and the pandas `data` it was drawn
-        from as NAME.csv, into `folder`.
+    def save(self, figure, name: str, data=None, *, values: dict | None = None) -> None:
+        """Show a matplotlib figure with its number and caption, and write it as NAME.svg and NAME.png, and the pandas
+        `data` it was drawn from as NAME.csv, into `folder`.
 
-        alt: what somebody who cannot see the figure should know; see `show_figure`."""
+        Caption and text alternative are those of NAME in `captions.toml`; `values` fill their fields."""
+        caption, alt = caption_of(name, values or {})
         # no date in the file: the same figure is the same bytes
         about = {"svg": {"Date": None, "Title": alt}, "png": {"Description": alt}}
         for kind, metadata in about.items():
@@ -81,17 +84,43 @@ class Setup:
         if data is not None:
             with replacing(self.folder / f"{name}.csv") as temporary:
                 data.to_csv(temporary, index=False)
-        show_figure(figure, alt)
+        show_figure(figure, alt, caption)
 
 
-def show_figure(figure, alt: str) -> None:
-    """Show a matplotlib figure with its text alternative, and close it.
+def captions() -> dict[str, dict[str, str]]:
+    """The entries of `captions.toml`: `caption`, and `alt` where a text alternative has to say more; by the figure's
+    name, in the order in which a notebook shows its figures."""
+    return tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
+
+
+def caption_of(name: str, values: dict) -> tuple[str, str]:
+    """Numbered caption ("**Figure 2.4.** ...") and text alternative of a figure, `values` in the place of their fields.
+
+    The chapter is the name's first two characters, the number the place among the chapter's entries in
+    `captions.toml`. Raises ValueError where the file has no such figure, or where values and fields differ."""
+    entries = captions()
+    if name not in entries:
+        raise ValueError(f"there is no [{name}] in dcac_lite/book/captions.toml: give the figure a caption there.")
+    texts = entries[name]["caption"], entries[name].get("alt", entries[name]["caption"])
+    fields = {field for text in texts for _, field, _, _ in Formatter().parse(text) if field}
+    if fields != set(values):
+        raise ValueError(
+            f"[{name}] in dcac_lite/book/captions.toml has the fields {sorted(fields)}, but got {sorted(values)}."
+        )
+    chapter, number = name[:2], [n for n in entries if n[:2] == name[:2]].index(name) + 1
+    caption, alt = (text.format(**values) for text in texts)
+    return f"**Figure {chapter.lstrip('0') or '0'}.{number}.** {caption}", alt
+
+
+def show_figure(figure, alt: str, caption: str = "") -> None:
+    """Show a matplotlib figure with its text alternative and its caption (Markdown), if it has one, and close it.
 
     alt: what is seen and what follows from it, in one or two sentences. It becomes the picture's `alt` in
     the notebook file. JupyterLab and nbconvert do not read that (4.6, 7.17), so it also follows the picture as a
-    paragraph that only screen readers meet. Raises ValueError when it has fewer than 40 characters."""
+    paragraph that only screen readers meet, unless the caption says the same. Raises ValueError when it has fewer
+    than 40 characters."""
     import matplotlib.pyplot as plt
-    from IPython.display import HTML, Image, display
+    from IPython.display import HTML, Image, Markdown, display
 
     if len(alt) < 40:
         raise ValueError(
@@ -101,8 +130,11 @@ def show_figure(figure, alt: str) -> None:
     figure.savefig(picture, format="png", bbox_inches="tight", metadata={"Description": alt})
     plt.close(figure)
     display(Image(picture.getvalue(), alt=alt))
-    hidden = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
-    display(HTML(f'<p style="{hidden}">Figure: {html.escape(alt)}</p>'))
+    if not caption.endswith(alt):
+        hidden = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
+        display(HTML(f'<p style="{hidden}">Figure: {html.escape(alt)}</p>'))
+    if caption:
+        display(Markdown(caption))
 
 
 def start(namespace: dict, **expected) -> Setup:
@@ -215,34 +247,53 @@ def readable(value, digits: int = 3) -> str:
 
 
 def show_table(frame, decimals: int | None = None) -> None:
-    """Show a DataFrame without the numbers of its rows: fractions with `decimals` places, or as `readable` writes
-    them; large counts with commas; "none" where there is no finite number."""
-    from IPython.display import display
+    """Show a DataFrame without the numbers of its rows (an index with a name becomes columns): fractions with
+    `decimals` places, or as `readable` writes them; large counts with commas; "none" where there is no finite number.
+    A table that is wider than the page scrolls within itself."""
+    import numpy as np
+    from IPython.display import HTML, display
     from pandas.io.formats.style import Styler
 
     def write(value) -> str:
-        if isinstance(value, Integral) and not isinstance(value, bool):
+        if isinstance(value, (bool, np.bool_)):
+            return "yes" if value else "no"
+        if isinstance(value, Integral):
             return f"{value:,}"
-        if not isinstance(value, Real) or isinstance(value, bool):
-            return str(value)
+        if not isinstance(value, Real):
+            return html.escape(str(value))
         return readable(value) if decimals is None or not math.isfinite(value) else f"{value:.{decimals}f}"
 
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
     # no random ids: the same table is the same text
-    display(Styler(frame, uuid="table", cell_ids=False).format(write).hide(axis="index"))
+    styler = Styler(frame.rename_axis(columns=None), uuid="table", cell_ids=False).format(write).hide(axis="index")
+    display(HTML(f'<div style="overflow-x:auto">{styler.to_html()}</div>'))
 
 
 def show_source(thing) -> None:
-    """Show the code of a function or class of the module, its docstring left out."""
-    from IPython.display import Markdown, display
+    """Show the code of a function or class of the module in a box, headed by its file and line, without its
+    docstring."""
+    from IPython.display import HTML, display
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
 
-    source = textwrap.dedent(inspect.getsource(thing))
+    listed, first = inspect.getsourcelines(thing)
+    source = textwrap.dedent("".join(listed))
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) and len(node.body) > 1:
             docstring = node.body[0]
             lines[docstring.lineno - 1 : docstring.end_lineno] = [None] * (docstring.end_lineno - docstring.lineno + 1)
-    # as Markdown: JupyterLab, nbconvert, voila and GitHub all set it as code
-    display(Markdown("\n".join(["```python", *(line for line in lines if line is not None), "```"])))
+    # bold and italics only: legible on any background, and an export needs no style sheet
+    look = HtmlFormatter(style="bw", noclasses=True, nowrap=True, nobackground=True)
+    code = highlight("\n".join(line for line in lines if line is not None), PythonLexer(), look)
+    place = (
+        f"{PACKAGE.name}/{Path(inspect.getfile(inspect.unwrap(thing))).relative_to(PACKAGE).as_posix()}, line {first}"
+    )
+    box = "border:1px solid #888;padding:0.5em 1em;overflow-x:auto"
+    mono = "font-family:monospace;white-space:pre;line-height:1.4;margin:0.5em 0 0"
+    display(HTML(f'<div style="{box}"><strong>{place}</strong><pre style="{mono}">{code}</pre></div>'))
 
 
 def show_images(images, titles=None, columns: int = 12, scale: float = 0.75, frames=None, dashed=()):

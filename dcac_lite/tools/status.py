@@ -2,10 +2,10 @@
 
 An artefact is a notebook with its outputs and figures, or a table in `figures/results/`. `figures/made_from.json`
 holds the hash of every file that each was made from, as it was when the making began: the modules of this package
-that its code imports, and what those import; the notebook's own code cells; the shipped weights; the tables that
-the notebook or those modules read. The publishing commands write it, see `recording`. `figures/stale.toml` lists what
-is known not to be current and tolerated: since which commit, and why. Code that was found to compute the same numbers
-makes nothing stale (`tools.same`)."""
+that its code imports, and what those import; the notebook's own code cells and captions; the shipped weights; the
+tables that the notebook or those modules read. The publishing commands write it, see `recording`.
+`figures/stale.toml` lists what is known not to be current and tolerated: since which commit, and why. Code that was
+found to compute the same numbers makes nothing stale (`tools.same`)."""
 
 import argparse
 import ast
@@ -96,6 +96,11 @@ class Sources:
                 file = _clone() / "figures" / "results" / f"{table}.csv"
                 if file.exists():  # a study's table may not have been made yet
                     inputs[file.relative_to(_clone()).as_posix()] = _hash(file.read_bytes())
+            captions = code_key.PACKAGE / "book" / "captions.toml"
+            chapter = [
+                e for e in tomllib.loads(captions.read_text(encoding="utf-8")).items() if e[0][:2] == path.name[:2]
+            ]
+            inputs[captions.relative_to(_clone()).as_posix()] = _hash(json.dumps(chapter).encode())
             inputs[artefact] = _hash(b"\0".join(map(code_key.bare, cells)))
         else:
             start = set(TABLES.get(path.stem, "studies.study").split())
