@@ -128,6 +128,15 @@ def test_equivalence_needs_a_narrow_interval_inside_the_margin():
     assert statistics.equivalence([0.0, 0.0], 0.3) == 0 and statistics.equivalence([1.0, 1.0], 0.3) == 1
 
 
+def test_the_figure_shows_what_is_there_in_the_plan_s_order():
+    from dcac_lite.book import teaching_figures
+
+    figure, alt = teaching_figures.arms(teaching.to_baseline(table(GAINS, 3)))
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert shown == [f"{name} (3)" for name in ("DCAC", "random gradient", "captions, predicted", "captions, shuffled")]
+    assert "captions, predicted +" in alt
+
+
 # ---------------------------------------------------------------- a table that grows
 
 

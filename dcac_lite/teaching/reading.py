@@ -31,7 +31,8 @@ class FastPrompts(CorrelationAware):
 class LearnedFirst(DCAC):
     """Nothing reaches the encoder until its condition is worth having: until a running mean of (loss under zeros - loss
     under the own condition) / loss, which starts at -1 % and follows by a twentieth a step, is above zero. From then
-    on it is DCAC. The encoder learns by the Re-ID losses all the while, as in every arm of the same seed."""
+    on it is DCAC. The encoder learns by the Re-ID losses all the while, as in every arm of the same seed. Several
+    processes each judge by their own share of the batch."""
 
     worth: Tensor
     opened: Tensor
