@@ -42,11 +42,11 @@ print(json.dumps([Sources().of(sys.argv[2]), code_key(RESULTS)]))
 def experiments() -> list[dict]:
     """What is trained with both codes, as arguments of `Experiment`: small, one for every way that a run can take."""
     from ..adaptation import MODES
+    from ..conditioning import SCHEMES
     from ..recipes import RECIPES
-    from ..studies.study import CANDIDATES
 
     small = {"tier": "smoke", "precision": "no", "epochs": 1}
-    ways = [{"conditioning": "none"}, *({"conditioning": scheme} for scheme in (*CANDIDATES, "class-wise-rescaled"))]
+    ways = [{"conditioning": "none"}, *({"conditioning": scheme} for scheme in SCHEMES)]
     ways += [{"adaptation": mode} for mode in MODES if mode != "lora"]
     ways += [{"recipe": recipe} for recipe in RECIPES if recipe != "default"]
     ways += [{"sources": ("MA", "C3")}, {"accumulation": 2}, {"precision": "bf16"}, {"padding": 4, "erasing": 0.5}]
