@@ -68,9 +68,9 @@ def test_captions_are_a_sentence_or_two_and_alternatives_say_more():
 
 def test_figures_are_numbered_by_chapter():
     assert caption_of("00_who_is_that", {})[0].startswith("**Figure 0.1.** Three searches")
-    caption, alt = caption_of("02_cmc", {"tuned": 60.4, "zero_shot": 30})
-    number = [name for name in captions() if name.startswith("02_")].index("02_cmc") + 1
-    assert caption.startswith(f"**Figure 2.{number}.** ") and "60 %" in caption and "60 per cent" in alt
+    caption, alt = caption_of("02_patches", {"patches": 32, "size": 8})
+    number = [name for name in captions() if name.startswith("02_")].index("02_patches") + 1
+    assert caption.startswith(f"**Figure 2.{number}.** ") and "the 32 patches" in caption and "8 by 8 pixels" in alt
     assert caption_of("A1_views", {})[0].startswith("**Figure A1.2.** ")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..studies.tables import paper_value
+from ..studies.tables import printed_gain
 from .notebook import PALETTE, show_images
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ def paired_differences(unseen: pd.DataFrame) -> Described:
             error = [part["mean"] - part["low"], part["high"] - part["mean"]]
             look = {"fmt": marker, "color": colour, "capsize": 3}
             shown[label] = axis.errorbar(part["mean"], places + 0.3 * (k - 0.5), xerr=error, **look)
-        paper = [_printed_gain(source, target) for target in targets[:-1]]
+        paper = [printed_gain(source, target) for target in targets[:-1]]
         gains[source] = float(np.mean(paper))
         (shown["the paper, one run"],) = axis.plot([*paper, gains[source]], places, "D", mfc="none", color="black")
         for gain, place in zip([*paper, gains[source]], places):
@@ -364,11 +364,20 @@ def paired_differences(unseen: pd.DataFrame) -> Described:
     )
 
 
-def _printed_gain(source: str, target: str) -> float:
-    """DCAC minus the baseline in Table 2 or 3."""
-    number = 2 if source in ("MA", "D") else 3
-    dcac, baseline = (paper_value(number, line, (source,), target, "mAP") for line in ("DCAC", "Baseline"))
-    return dcac - baseline
+def gradient_ratio(ratio: pd.Series) -> Described:
+    """Chapter 05. ratio: lambda |dL_dif/dz| / |dL_ReID/dz| by epoch."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6.4, 3.4))
+    axis.plot(ratio.index, ratio, "o-", color=PALETTE["dif"])
+    axis.set(xlabel="epoch", ylabel=r"$\lambda\,|\partial L_{dif}/\partial z|\;/\;|\partial L_{ReID}/\partial z|$")
+    axis.set_title(f"The diffusion loss speaks at {ratio.median():.2g} of the Re-ID losses' volume")
+    axis.set_ylim(bottom=0)
+    figure.tight_layout()
+    return figure, (
+        f"The ratio of the two gradients at z by epoch: {ratio.iloc[0]:.2g} in the first, {ratio.iloc[-1]:.2g} in the "
+        f"last, {ratio.median():.2g} in the median."
+    )
 
 
 def learning_rates(epochs, rate: Mapping, travel: Mapping, batches: Mapping[str, int]) -> Described:

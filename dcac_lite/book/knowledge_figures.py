@@ -87,7 +87,7 @@ def drawings_figure(pictures: Sequence[np.ndarray], drawn: Mapping[str, np.ndarr
 
     pictures: of the people, uint8 [H, W, 3]; drawn: by condition uint8 [people, h, w, 3]. The title says how far the
     drawings of one row differ from one another: the mean difference of a pixel from the row's mean, of 255."""
-    differ = {name: float(np.abs(row - row.mean(0)).mean()) for name, row in drawn.items()}
+    differ = {name: float(np.abs(row.astype(float) - row.mean(0)).mean()) for name, row in drawn.items()}
     least, most = min(differ, key=differ.__getitem__), max(differ, key=differ.__getitem__)
     title = f"From person to person a pixel changes by {differ[least]:.0f} of 255 under “{least}”, "
     title += f"by {differ[most]:.0f} under “{most}”"

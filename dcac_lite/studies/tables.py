@@ -180,3 +180,10 @@ def paper_value(table: int, row: str, sources: Sequence[str], target: str, metri
     here = (known["table"] == table) & (known["row"] == row) & (known["source"] == "+".join(sources))
     found = known.loc[here & (known["target"] == target) & (known["metric"] == metric), "value"]
     return float(found.iloc[0]) if len(found) else float("nan")
+
+
+def printed_gain(source: str, target: str, metric: str = "mAP") -> float:
+    """DCAC minus the baseline as the paper prints them for one source, Tables 2 and 3; NaN where it prints none."""
+    number = 2 if source in ("MA", "D") else 3
+    dcac, baseline = (paper_value(number, line, (source,), target, metric) for line in ("DCAC", "Baseline"))
+    return dcac - baseline
