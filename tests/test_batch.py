@@ -16,8 +16,10 @@ import pytest
 
 from dcac_lite import Experiment, code_key
 from dcac_lite.paths import CLONE
-from dcac_lite.studies import batch
-from dcac_lite.studies.batch import Batch, begin, measure, numbers_in, progress, report
+from dcac_lite.studies import jobs
+from dcac_lite.studies.batch import Batch, numbers_in
+from dcac_lite.studies.jobs import measure
+from dcac_lite.studies.standing import begin, progress, report
 
 SNAKEMAKE = shutil.which("snakemake", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 workflow = pytest.mark.skipif(SNAKEMAKE is None, reason="snakemake is not installed")
@@ -174,7 +176,7 @@ def test_a_failed_run_is_named_and_the_other_seeds_go_on(told, capfd):
 
 def test_a_job_of_other_code_is_refused(told, monkeypatch):
     file, done, _ = told
-    monkeypatch.setattr(batch, "code_key", lambda modules: "other")
+    monkeypatch.setattr(jobs, "code_key", lambda modules: "other")
     with pytest.raises(ValueError, match="was made for code .*, and this is other: ask for the tables again"):
         measure(file, done)
     assert not done.exists()
