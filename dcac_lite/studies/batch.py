@@ -21,7 +21,7 @@ from ..experiment import Experiment
 from ..paths import CLONE, runs_root, write_changed
 from ..tiers import TIERS
 from .jobs import Job
-from .tables import TABLES, cells, identity
+from .tables import TABLES, cells, identity, left_out
 
 #: The notebook that reads all tables. It is made when all tables are asked for.
 SCORECARD = "14"
@@ -40,6 +40,7 @@ class Batch:
             raise ValueError(f"SEEDS is {seeds!r}; expected a whole number of at least 1.")
         if unknown := [n for n in tables if n not in TABLES]:
             raise ValueError(f"there is no table {unknown[0]}; expected one of {', '.join(map(str, TABLES))}.")
+        left_out()  # a protocol that is none is refused here
         self.tier, self.seeds, self.holes = tier, seeds, holes
         chosen = {TABLES[n].notebook for n in tables or TABLES}
         self.tables = tuple(n for n, table in TABLES.items() if table.notebook in chosen)

@@ -9,6 +9,7 @@ from ..stopping import listen
 from ..tiers import TIERS
 from .jobs import measure
 from .standing import report
+from .tables import left_out
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,5 +56,7 @@ def _notebook(arguments: argparse.Namespace) -> None:
 def _publish(arguments: argparse.Namespace) -> None:
     from .publish import publish
 
+    if arguments.in_place and left_out():
+        raise ValueError("what is published are the paper's tables, whole; unset DCAC_PROTOCOL.")
     table, page = publish(arguments.tier, arguments.seeds, arguments.in_place)
     print(f"{table}\n{page}")
