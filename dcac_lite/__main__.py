@@ -21,7 +21,7 @@ DOORS = {  # name: module, help
     "same": (".tools.same", "does the present code compute what an earlier commit computed?"),
     "compare": (".tools.compare", "does a run made again agree with the shipped table of many seeds?"),
     "study": (".studies.study", "train the runs of a study and gather them in a table"),
-    "tables": (".studies.batch", "the jobs behind `make tables`, and how the last batch stands"),
+    "tables": (".studies.command", "the jobs behind `make tables`, and how the last batch stands"),
     "cam-study": (".studies.cam", "measure maps, probabilities and features of five seeds; writes a table"),
     "export": (".release.export", "the trained encoder alone, as a folder and as ONNX"),
     "rank": (".tools.rank", "mAP and CMC of an encoder on any data set, re-ranked if you like"),

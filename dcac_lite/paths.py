@@ -96,3 +96,10 @@ def replacing(path: Path):
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_changed(path: Path, text: str) -> None:
+    """Write a file unless it says so already: its time is that of its last change."""
+    if not path.exists() or path.read_text() != text:
+        with replacing(path) as temporary:
+            temporary.write_text(text)

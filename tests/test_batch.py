@@ -15,9 +15,13 @@ from pathlib import Path
 import pytest
 
 from dcac_lite import Experiment, code_key
+from dcac_lite.__main__ import parse
 from dcac_lite.paths import CLONE
-from dcac_lite.studies import batch
-from dcac_lite.studies.batch import Batch, begin, measure, numbers_in, progress, report
+from dcac_lite.studies import jobs
+from dcac_lite.studies.batch import Batch, numbers_in
+from dcac_lite.studies.jobs import measure
+from dcac_lite.studies.standing import begin, progress, report
+from dcac_lite.studies.tables import cells
 
 SNAKEMAKE = shutil.which("snakemake", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 workflow = pytest.mark.skipif(SNAKEMAKE is None, reason="snakemake is not installed")
@@ -57,6 +61,20 @@ def test_hours_have_a_process_each_and_minutes_share_one(runs):
 def test_a_table_brings_the_tables_of_its_notebook_and_all_bring_the_scorecard(runs):
     assert Batch("smoke", 1, [3]).tables == (2, 3, 4, 8) and Batch("smoke", 1, [3]).numbers == ["08"]
     assert Batch("smoke", 1).numbers == ["08", "09", "10", "11", "12", "13", "14"]
+
+
+def test_without_the_withdrawn_data_set_nothing_is_trained_or_measured_on_it(runs, monkeypatch):
+    monkeypatch.setenv("DCAC_PROTOCOL", "duke-free")
+    jobs = Batch("full", 1).jobs
+    assert jobs and not [job for job in jobs if "D" in (*job.targets, *job.experiments[0].sources)]
+    left_out = {(cell.sources, cell.target) for cell in cells([4], "full", 1)}
+    assert left_out == {(("MS", "C3"), "MA"), (("MA", "C3"), "MS"), (("MA", "MS"), "C3")}
+    assert {(cell.sources, cell.target) for cell in cells([2], "full", 1)} == {(("MA",), "MS"), (("MA",), "C3")}
+    with pytest.raises(ValueError, match="unset DCAC_PROTOCOL"):
+        parse(["tables", "publish", "--in-place"]).call(parse(["tables", "publish", "--in-place"]))
+    monkeypatch.setenv("DCAC_PROTOCOL", "duke")
+    with pytest.raises(ValueError, match="DCAC_PROTOCOL is 'duke'; expected one of paper, duke-free"):
+        Batch("full", 1)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +192,7 @@ def test_a_failed_run_is_named_and_the_other_seeds_go_on(told, capfd):
 
 def test_a_job_of_other_code_is_refused(told, monkeypatch):
     file, done, _ = told
-    monkeypatch.setattr(batch, "code_key", lambda modules: "other")
+    monkeypatch.setattr(jobs, "code_key", lambda modules: "other")
     with pytest.raises(ValueError, match="was made for code .*, and this is other: ask for the tables again"):
         measure(file, done)
     assert not done.exists()

@@ -175,7 +175,8 @@ def test_a_file_of_another_world_has_no_truth(smoke_train):
 
 
 def test_similarity_is_one_with_oneself_and_higher_for_shared_clothes():
-    from dcac_lite.world.domains import DOMAINS, identities
+    from dcac_lite.world.people import identities
+    from dcac_lite.world.specs import DOMAINS
 
     people = identities(DOMAINS["MA"])[:150]
     off = ~np.eye(len(people), dtype=bool)

@@ -12,8 +12,9 @@ from dcac_lite.cards.command import CARDS, generated
 from dcac_lite.cards.markdown import fill
 from dcac_lite.data.registry import DATASETS
 from dcac_lite.paths import LITE_WEIGHTS
-from dcac_lite.world.domains import DISTRACTOR, DOMAINS, JUNK, Nuisance, plan
+from dcac_lite.world.plan import DISTRACTOR, JUNK, plan
 from dcac_lite.world.report import write
+from dcac_lite.world.specs import DOMAINS, Nuisance
 from dcac_lite.world.verdicts import ANY
 
 #: Card of each data set of the paper -> its name in the code.

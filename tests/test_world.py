@@ -12,21 +12,13 @@ from dcac_lite import load_domain, read_dataset
 from dcac_lite.data.domains import write_lite_domain
 from dcac_lite.world.appearance import COLOURS, Piece
 from dcac_lite.world.captioning import WRITERS, caption_words
-from dcac_lite.world.domains import (
-    DISTRACTOR,
-    DOMAINS,
-    FAMILY,
-    JUNK,
-    WEB_GROUP,
-    identities,
-    photograph_record,
-    plan,
-    web_person,
-    web_sample,
-)
+from dcac_lite.world.domains import photograph_record, web_sample
 from dcac_lite.world.figure import BACK, BAG, CHEST, Pose, draw_labels
+from dcac_lite.world.people import FAMILY, WEB_GROUP, identities, web_person
+from dcac_lite.world.plan import DISTRACTOR, JUNK, plan
 from dcac_lite.world.renderer import Box, Camera, render
 from dcac_lite.world.report import oracle_rows
+from dcac_lite.world.specs import DOMAINS
 
 SMALL = DOMAINS["MA"].slice(0.1)
 

@@ -11,9 +11,10 @@ from ..data.registry import VALIDATION
 from ..paths import figures_root
 from ..world.appearance import Appearance
 from ..world.captioning import WRITERS, Writer, caption_words
-from ..world.domains import DOMAINS, FAMILY, WEB_GROUP, WEB_NUISANCE, WEB_SCENES, Nuisance, identities, web_person
+from ..world.people import FAMILY, WEB_GROUP, identities, web_person
 from ..world.report import read, side_by_side
 from ..world.scenes import KINDS
+from ..world.specs import DOMAINS, WEB_NUISANCE, WEB_SCENES, Nuisance
 from ..world.truth import SMALL_PARTS
 from ..world.verdicts import sources_of, verdicts
 from .markdown import table

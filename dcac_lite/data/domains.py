@@ -15,7 +15,9 @@ from torch import Tensor
 
 from ..paths import data_root, remove_parts, temporary_name
 from ..world import __file__ as world_package
-from ..world.domains import DOMAINS, DomainSpec, photograph_record, plan
+from ..world.domains import DRAWING, photograph_record
+from ..world.plan import plan
+from ..world.specs import DOMAINS, DomainSpec
 from .decoding import decoded
 from .listing import list_images
 from .registry import FOLDERS, MARKET_LAYOUT, Dataset
@@ -94,8 +96,7 @@ def read_dataset(
 
 
 def _lite_key(spec: DomainSpec) -> str:
-    drawing = ("appearance", "figure", "scenes", "captioning", "renderer", "domains")
-    sources = b"".join(Path(world_package).with_name(f"{name}.py").read_bytes() for name in drawing)
+    sources = b"".join(Path(world_package).with_name(f"{name}.py").read_bytes() for name in DRAWING)
     return hashlib.sha256(sources + repr(spec).encode()).hexdigest()[:12]
 
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ..augment import normalise
 from ..lean import lean_visual
 from ..world.captioning import caption_words
-from ..world.domains import WEB_GROUP
 from ..world.figure import HEIGHT, WIDTH
+from ..world.people import WEB_GROUP
 from .fitting import fit
 from .views import random_view
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..data.load import load_domain
 from ..world.domains import Sample
-from ..world.truth import LOWER, UPPER, attribute_similarity, garment_mask, look_similarity, truth_of
+from ..world.figure import LOWER, UPPER
+from ..world.truth import attribute_similarity, garment_mask, look_similarity, truth_of
 
 
 @dataclass(frozen=True)

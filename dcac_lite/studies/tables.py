@@ -3,6 +3,7 @@
 A line with a condition comes in two settings: lambda and tau_c of the paper, and those of the tier, if it has its own.
 Where both are the same numbers, so are the runs."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -14,6 +15,8 @@ from ..tiers import TIERS, paper_tau_c
 #: Where a comparison's seeds begin; the tuning studies have used smaller ones.
 FIRST_SEED = 10
 DOMAINS = ("MA", "D", "MS", "C3")
+#: By name the data sets that a protocol leaves out, as source and as target; DukeMTMC-reID was withdrawn.
+PROTOCOLS = {"paper": (), "duke-free": ("D",)}
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,27 @@ TABLES: dict[int, Table] = {
 }  # fmt: skip
 
 
+def left_out() -> tuple[str, ...]:
+    """The data sets that the protocol named in DCAC_PROTOCOL leaves out; without the variable it is the paper's, which
+    leaves out none. Raises ValueError for a name that is no protocol."""
+    name = os.environ.get("DCAC_PROTOCOL") or "paper"
+    if name not in PROTOCOLS:
+        raise ValueError(f"DCAC_PROTOCOL is {name!r}; expected one of {', '.join(PROTOCOLS)}.")
+    return PROTOCOLS[name]
+
+
+def directions_of(table: Table) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """(sources, target) of a table under the protocol: a data set that is left out is no target, and of the sources
+    the others stay, so that leave-one-out goes over three domains where the paper has four."""
+    absent = left_out()
+    found = {
+        (tuple(s for s in sources if s not in absent), target): None
+        for sources, target in table.directions
+        if target not in absent
+    }
+    return tuple(direction for direction in found if direction[0])
+
+
 @dataclass(frozen=True)
 class Cell:
     """A place in a table: the experiments of one line and setting, one per seed, and a target."""
@@ -133,8 +157,8 @@ class Cell:
 
 
 def cells(numbers: Sequence[int], tier: str, seeds: int) -> list[Cell]:
-    """All places of the tables, in their order, with `seeds` seeds from FIRST_SEED on. Raises ValueError for a
-    number that is none of the paper's tables of results."""
+    """All places of the tables under the protocol, in their order, with `seeds` seeds from FIRST_SEED on. Raises
+    ValueError for a number that is none of the paper's tables of results, and see `left_out`."""
     if unknown := [n for n in numbers if n not in TABLES]:
         raise ValueError(f"there is no table {unknown[0]}; expected one of {', '.join(map(str, TABLES))}.")
     if seeds < 1:
@@ -142,7 +166,7 @@ def cells(numbers: Sequence[int], tier: str, seeds: int) -> list[Cell]:
     found = []
     for table in (TABLES[n] for n in numbers):
         for row in table.rows:
-            for sources, target in table.directions:
+            for sources, target in directions_of(table):
                 by_seed = [row.settings(sources, tier, FIRST_SEED + k) for k in range(seeds)]
                 for setting in by_seed[0]:
                     experiments = tuple(settings[setting] for settings in by_seed)

@@ -10,7 +10,9 @@ from pathlib import Path
 from PIL import Image
 
 from ..data.registry import FOLDERS, MARKET_LAYOUT, MSMT17_FOLDERS
-from ..world.domains import DISTRACTOR, DOMAINS, JUNK, Record, photograph_record
+from ..world.domains import photograph_record
+from ..world.plan import DISTRACTOR, JUNK, Record
+from ..world.specs import DOMAINS
 
 # data set: its folder, and its file names
 _PLACES = {

@@ -25,6 +25,8 @@ ARMS = ("hanging", "bent", "pocket")
  SHOES, HAT, BAG, BELT, SCARF, CHEST, BACK) = range(17)  # fmt: skip
 LABELS = 17
 CLOTHING = tuple(range(TOP, LABELS))
+#: Labels of a garment with what is printed on it or sewn to it.
+UPPER, LOWER = (TOP, TOP_SHADE, TOP_DETAIL, SLEEVE, CHEST, BACK), (BOTTOM, BOTTOM_SHADE, SIDE_STRIPE)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ def paint(labels: np.ndarray, person: Appearance, background: np.ndarray) -> np.
     return np.asarray(canvas)
 
 
-def _cut(picture: Image.Image, box: Box) -> Image.Image:
+def cut(picture: Image.Image, box: Box) -> Image.Image:
     """The detector's box cut out of a canvas and brought to size. A box is kept within the canvas."""
     w, h = min(BOX_WIDTH * box.scale, CANVAS_WIDTH), min(BOX_HEIGHT * box.scale, CANVAS_HEIGHT)
     left = np.clip((CANVAS_WIDTH - w) / 2 + 2 * box.x, 0, CANVAS_WIDTH - w)
@@ -232,10 +232,10 @@ def render(shot: Shot) -> Picture:
         other = np.roll(draw_labels(shot.passer_by.appearance, shot.passer_by.pose), shot.passer_by.shift, axis=1)
         canvas = paint(other, shot.passer_by.appearance, canvas)
     labels = draw_labels(shot.person, shot.pose)
-    image = np.asarray(_cut(Image.fromarray(paint(labels, shot.person, canvas)), shot.box)).copy()
+    image = np.asarray(cut(Image.fromarray(paint(labels, shot.person, canvas)), shot.box)).copy()
     # a finished pixel belongs to the body when at least half of what it shows does
     body, clothing = (
-        np.asarray(_cut(Image.fromarray(part), shot.box)) >= 128 for part in (_BODY[labels], _CLOTHES[labels])
+        np.asarray(cut(Image.fromarray(part), shot.box)) >= 128 for part in (_BODY[labels], _CLOTHES[labels])
     )
     if (o := shot.occluder) is not None:
         hidden = np.zeros((HEIGHT, WIDTH), bool)

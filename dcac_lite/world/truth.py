@@ -13,30 +13,13 @@ from torch import Tensor
 
 from ..tiers import TIERS
 from .appearance import BAGS, BOTTOMS, HAIR_STYLES, LOGOS, PATTERNS, TOPS, Appearance, Piece
-from .domains import DOMAINS, DomainSpec, Record, Sample, photograph_record, plan
-from .figure import (
-    BACK,
-    BOTTOM,
-    BOTTOM_SHADE,
-    BOX_HEIGHT,
-    BOX_WIDTH,
-    CANVAS_HEIGHT,
-    CANVAS_WIDTH,
-    CHEST,
-    MARGIN,
-    SIDE_STRIPE,
-    SLEEVE,
-    TOP,
-    TOP_DETAIL,
-    TOP_SHADE,
-    Pose,
-    draw_labels,
-)  # fmt: skip
-from .renderer import _cut, paint
+from .domains import Sample, photograph_record
+from .figure import BOX_HEIGHT, BOX_WIDTH, CANVAS_HEIGHT, CANVAS_WIDTH, MARGIN, Pose, draw_labels
+from .plan import Record, plan
+from .renderer import cut, paint
+from .specs import DOMAINS, DomainSpec
 
 _YAWS = (0.0, np.pi, np.pi / 2, -np.pi / 2)  # from the front, from the back, from both sides
-#: Labels of a garment with what is printed on it or sewn to it.
-UPPER, LOWER = (TOP, TOP_SHADE, TOP_DETAIL, SLEEVE, CHEST, BACK), (BOTTOM, BOTTOM_SHADE, SIDE_STRIPE)
 
 
 def truth_of(domain: str, names: Sequence[str], tier: str = "lite") -> list[Sample]:
@@ -131,7 +114,7 @@ def look_similarity(people: Sequence[Appearance]) -> np.ndarray:
 def garment_mask(sample: Sample, labels: Sequence[int]) -> np.ndarray:
     """Where a picture shows parts of these labels, such as UPPER, in more than half of a pixel: bool [64, 32]."""
     drawn = np.isin(draw_labels(sample.shot.person, sample.shot.pose), labels)
-    shown = np.asarray(_cut(Image.fromarray(255 * drawn.astype(np.uint8)), sample.shot.box)) > 128
+    shown = np.asarray(cut(Image.fromarray(255 * drawn.astype(np.uint8)), sample.shot.box)) > 128
     return shown & sample.picture.body_mask  # what stands in front hides it
 
 
