@@ -43,7 +43,7 @@ def test_figures_go_below_the_runs_folder(tier, tmp_path, monkeypatch):
     monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
     before = changed()
     setup = start({"In": [], "tier": tier}, tier=("smoke", "lite", "full"))
-    setup.save(plt.figure(), "05_history", pd.DataFrame({"step": [1]}), values={"steps": 1, "said": "none"})
+    setup.save(plt.figure(), "05_history", pd.DataFrame({"step": [1]}), values={"steps": 1, "said": "no loss " * 6})
     written = sorted(p.name for p in (tmp_path / tier / "figures").iterdir())
     assert written == ["05_history.csv", "05_history.png", "05_history.svg"]
     assert changed() == before
