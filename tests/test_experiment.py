@@ -162,6 +162,13 @@ def test_a_run_of_an_earlier_version_took_the_tier_s_values(tmp_path):
 
 NUMBERS = [f.name for f in fields(Experiment) if f.type in ("int", "float", "int | None", "float | None")]
 WHOLE = [f.name for f in fields(Experiment) if f.type in ("int", "int | None")]
+
+
+def of_what_kind(options: dict) -> str:
+    """A test's name that is the same in every process: the text of a set, or of an iterator, is not."""
+    return "-".join(f"{name}={type(value).__name__}" for name, value in options.items())
+
+
 VALUES = (-1, float("inf"), float("nan"), True, "3", [3], (), {}, 1j, np.zeros(2), torch.ones(1), 10**400)
 
 
@@ -176,7 +183,7 @@ VALUES = (-1, float("inf"), float("nan"), True, "3", [3], (), {}, 1j, np.zeros(2
     + [{"milestones": value} for value in (3, "30+50", (5, 3), (2, 2), (0,), (1.5,), (True,), (None,))]
     + [{"milestones": value} for value in ({3, 5}, np.array([3]))]
     + [{"sources": value} for value in (None, 3, {"MA", "D"}, ("MA", None), [["MA"]], True, iter(["MA"]), "", b"MA")],
-    ids=str,
+    ids=of_what_kind,
 )
 def test_what_is_of_no_use_is_refused_in_one_sentence(options):
     with pytest.raises(ValueError) as refused:

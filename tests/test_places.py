@@ -63,10 +63,10 @@ def test_only_the_publishing_command_writes_where_the_figures_are_published(tmp_
 
 
 def test_a_study_by_hand_leaves_the_published_table(tmp_path, monkeypatch):
-    from dcac_lite.studies import study
+    from dcac_lite.studies import growing
 
     monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
-    monkeypatch.setattr(study, "run_study", lambda jobs, workers: pd.DataFrame({"mAP": [1.0]}))
+    monkeypatch.setattr(growing, "growing", lambda *_: iter([pd.DataFrame({"mAP": [1.0]})]))
     before = results_file("comparison").read_bytes()
     main(["study", "comparison"])
     assert (tmp_path / "results" / "comparison.csv").exists() and results_file("comparison").read_bytes() == before

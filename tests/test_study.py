@@ -25,6 +25,7 @@ def table(seeds: dict[str, int], tau_c: float) -> pd.DataFrame:
                     "lambda_": lambda_,
                     "tau_c": tau,
                     "seed": seed,
+                    "precision": "bf16",
                 }
                 wobble = 0.1 * (-1) ** seed if gain else 0.0
                 rows += [facts | {"target": t, "mAP": 50 + seed + gain + wobble} for t in ("MA", "D", "MS")]

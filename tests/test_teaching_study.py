@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dcac_lite import Experiment
 from dcac_lite.paths import CLONE
 from dcac_lite.studies import statistics, study, teaching
 
@@ -27,7 +26,13 @@ def table(gains: dict[str, float], pairs: int, source: str = "MA", scatter: floa
         for name, gain in gains.items():
             e = teaching.experiment_of(by_name[name], source, seed, CHOSEN).resolved()
             luck = rng.normal(0, scatter) if name != "baseline" else 0.0
-            facts = {"sources": source, "conditioning": e.conditioning, "adaptation": e.adaptation, "seed": seed}
+            facts = {
+                "sources": source,
+                "conditioning": e.conditioning,
+                "adaptation": e.adaptation,
+                "seed": seed,
+                "precision": "bf16",
+            }
             facts |= {"lambda_": e.lambda_, "tau_c": e.tau_c}
             rows += [
                 facts | {"target": t, "mAP": base + k + gain + luck} for k, t in enumerate(("MA", "D", "MS", "C3"))
@@ -60,12 +65,18 @@ def test_seeds_are_used_by_nothing_else(jobs):
 
 
 def test_lambda_is_the_loudest_of_those_as_good_as_the_best():
-    rows = [{"conditioning": "none", "lambda_": 0.0, "seed": s, "mAP": 50.0 + s} for s in range(4)]
+    rows = [{"conditioning": "none", "lambda_": 0.0, "seed": s, "precision": "bf16", "mAP": 50.0 + s} for s in range(4)]
     for arm, candidates in teaching.CANDIDATES.items():
         for k, lambda_ in enumerate(candidates):
             gain = (0.0, 0.5, 0.45, -1.0)[k]
             rows += [
-                {"conditioning": arm, "lambda_": lambda_, "seed": s, "mAP": 50 + s + gain + 0.1 * (-1) ** s}
+                {
+                    "conditioning": arm,
+                    "lambda_": lambda_,
+                    "seed": s,
+                    "precision": "bf16",
+                    "mAP": 50 + s + gain + 0.1 * (-1) ** s,
+                }
                 for s in range(4)
             ]
     chosen = teaching.choose(pd.DataFrame(rows))
@@ -135,23 +146,6 @@ def test_the_figure_shows_what_is_there_in_the_plan_s_order():
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert shown == [f"{name} (3)" for name in ("DCAC", "random gradient", "captions, predicted", "captions, shuffled")]
     assert "captions, predicted +" in alt
-
-
-# ---------------------------------------------------------------- a table that grows
-
-
-def test_a_growing_table_holds_finished_runs_first_and_ends_whole(monkeypatch):
-    jobs = [(Experiment(seed=seed), ("D", "C3")) for seed in range(5)]
-    row = lambda e, targets: [{"seed": e.seed, "target": t} for t in targets]  # noqa: E731
-    monkeypatch.setattr(study, "BLOCK", 2)
-    monkeypatch.setattr(study, "find", lambda e: e if e.seed == 3 else None)
-    monkeypatch.setattr(study, "rows_of_run", row)
-    monkeypatch.setattr(
-        study, "run_study", lambda block, *_: pd.DataFrame([r for e, targets in block for r in row(e, targets)])
-    )
-    seen = [list(dict.fromkeys(t["seed"])) for t in study.growing(jobs)]
-    assert seen == [[3], [0, 1, 3], [0, 1, 2, 3, 4]]
-    assert len(list(study.growing(jobs))[-1]) == 10
 
 
 def test_the_plan_states_what_the_code_does():

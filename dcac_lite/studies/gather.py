@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ..code_key import RESULTS, code_key
-from ..tools.same import same_keys
+from ..tools.same import same_keys, same_pictures
 from .statistics import holm, interval, probability, smallest_effect
 from .tables import TABLES, Cell, cells, identity, name_of, paper_value
 
@@ -81,10 +81,10 @@ def measurements(found: Sequence[Cell]):
 def _comparable(published, here):
     """The published rows that may stand beside those made here: of this code and of the same training data, and, since
     pairs share a seed, in the same precision as what a source's seed has here."""
-    keys, data = same_keys(code_key(RESULTS)), dict(zip(here["sources"], here["data"]))
+    keys, data = same_keys(code_key(RESULTS)), dict(zip(here["sources"], map(same_pictures, here["data"])))
     precision = dict(zip(zip(here["sources"], here["seed"]), here["precision"]))
     same = [
-        data.get(row.sources, row.data) == row.data
+        data.get(row.sources, same_pictures(row.data)) == same_pictures(row.data)
         and precision.get((row.sources, row.seed), row.precision) == row.precision
         and row.code_key in keys
         for row in published.itertuples()

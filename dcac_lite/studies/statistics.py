@@ -4,6 +4,9 @@ A seed is the unit: two methods of one seed share their first weights and their 
 
 from collections.abc import Sequence
 
+#: What two runs share that make a pair: batches and first weights, and how they round.
+PAIR = ["seed", "precision"]
+
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> dict[str, float]:
     """Mean of `values` and its t interval: {"mean", "low", "high", "n"}. Without two values there is no interval,

@@ -1,8 +1,9 @@
 """Studies: many runs side by side, gathered into one tidy table with provenance.
 
 `python -m dcac_lite study NAME` trains what is missing of a study and writes `results/NAME.csv` in the runs
-folder, one row per run and target; `--in-place` writes the published table in `figures/results/` instead. The
-tuning studies look at the validation domain V and at nothing else.
+folder, one row per run and target, again and again as it grows; `--in-place` writes the published table in
+`figures/results/` instead. What a table of either folder holds, made by this code, is not trained again. The tuning
+studies look at the validation domain V and at nothing else.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from itertools import product
 from pathlib import Path
@@ -20,11 +21,11 @@ from ..code_key import RESULTS, code_key
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
 from ..paths import CLONE, figures_root, replacing, results_folder, runs_root
-from ..runs import Run, find, provenance, run
+from ..runs import Run, provenance, run
 from ..tiers import LITE, paper_tau_c
 from ..tools.status import recording
 from . import teaching
-from .statistics import paired_interval, probability
+from .statistics import PAIR, paired_interval, probability
 
 Job = tuple[Experiment, tuple[str, ...]]  # an experiment and the targets it is measured on
 
@@ -61,13 +62,15 @@ def epochs_tuning() -> list[Job]:
 
 
 def scheme_tuning() -> list[Job]:
-    """lambda and tau_c per conditioning scheme, on V, beside the baseline of the same seeds."""
-    jobs: list[Job] = [(Experiment(sources="MA", conditioning="none", seed=s), ("V",)) for s in range(4)]
-    for scheme, candidates in CANDIDATES.items():
-        for seed, (lambda_, tau_c) in product(range(4), candidates):
-            jobs.append(
-                (Experiment(sources="MA", conditioning=scheme, seed=seed, lambda_=lambda_, tau_c=tau_c), ("V",))
-            )
+    """lambda and tau_c per conditioning scheme, on V, beside the baseline of the same seed. Seed by seed, so that a
+    study that is cut short has pairs of every scheme."""
+    jobs: list[Job] = []
+    for seed in range(4):
+        jobs.append((Experiment(sources="MA", conditioning="none", seed=seed), ("V",)))
+        for scheme, candidates in CANDIDATES.items():
+            for lambda_, tau_c in candidates:
+                told = {"conditioning": scheme, "lambda_": lambda_, "tau_c": tau_c}
+                jobs.append((Experiment(sources="MA", seed=seed, **told), ("V",)))
     return jobs
 
 
@@ -84,17 +87,25 @@ def comparison() -> list[Job]:
     return jobs
 
 
+def precision() -> list[Job]:
+    """Baseline and DCAC in float32 and with bfloat16, five of the comparison's seeds on MA: does rounding move a result
+    by more than a seed does?"""
+    return [
+        (Experiment(sources="MA", conditioning=scheme, seed=seed, precision=rounded), ("MA", "D", "MS", "C3"))
+        for seed in range(10, 15)
+        for scheme, rounded in product(("none", "correlation-aware"), ("no", "bf16"))
+    ]
+
+
 STUDIES = {
     "baseline-tuning": baseline_tuning,
     "epochs-tuning": epochs_tuning,
     "scheme-tuning": scheme_tuning,
     "comparison": comparison,
+    "precision": precision,
     "teaching-tuning": teaching.tuning,
     "teaching": teaching.study,
 }
-#: Studies so long that their table is written as it grows.
-GROWING = ("teaching",)
-BLOCK = 16  # jobs between two such tables
 
 
 def rows_of(experiment: Experiment, targets: Sequence[str]) -> list[dict]:
@@ -169,22 +180,6 @@ def run_study(jobs: list[Job], workers: int = 2, progress: bool = True):
     return in_processes("study", jobs, workers, progress)
 
 
-def growing(jobs: list[Job], workers: int = 2, progress: bool = True) -> Iterator:
-    """The table of a study as it grows, in the order of its jobs: first of the runs that are there, then again after
-    every BLOCK that was trained. A job that fails ends it; the blocks before it have been handed out."""
-    import pandas as pd
-
-    rows = {k: rows_of_run(there, what) for k, (e, what) in enumerate(jobs) if (there := find(e)) is not None}
-    lacking = [k for k in range(len(jobs)) if k not in rows]
-    for start in range(0, len(lacking), BLOCK):
-        if rows:
-            yield pd.DataFrame([row for k in sorted(rows) for row in rows[k]])
-        block = lacking[start : start + BLOCK]
-        trained = iter(run_study([jobs[k] for k in block], workers, progress).to_dict("records"))
-        rows |= {k: [next(trained) for _ in jobs[k][1]] for k in block}
-    yield pd.DataFrame([row for k in sorted(rows) for row in rows[k]])
-
-
 def arms(table):
     """The arm of `comparison` that each row of its table belongs to, a Series: "baseline", "paper" (lambda 1 and the
     paper's tau_c for the source) or "tier"."""
@@ -198,23 +193,32 @@ def arms(table):
     return pd.Series([arm(row) for row in table.itertuples()], index=table.index)
 
 
+def against_baseline(table, metric: str = "mAP"):
+    """The rows of a study's table that are no baseline, with `difference`: their metric less that of the baseline of
+    the same source, target, seed and precision; rows whose baseline is not there are left out."""
+    shared = ["sources", "target", *PAIR]
+    baseline = table.loc[table["conditioning"] == "none", [*shared, metric]]
+    pairs = table[table["conditioning"] != "none"].merge(baseline, on=shared, suffixes=("", " of the baseline"))
+    return pairs.assign(difference=pairs[metric] - pairs[f"{metric} of the baseline"])
+
+
 def compare(table, metric: str = "mAP"):
-    """Paired differences of the arms of a comparison table to the baseline of the same source and seed, with 95 %
-    intervals and the p of the paired t test: a DataFrame with one row per source, arm and target, and one per source
-    and arm for the mean over its unseen targets. An arm that has not yet two pairs on a source is left out."""
+    """Paired differences of the arms of a comparison table to the baseline of the same source, seed and precision,
+    with 95 % intervals and the p of the paired t test: a DataFrame with one row per source, arm and target, and one per
+    source and arm for the mean over its unseen targets. An arm that has not yet two pairs on a source is left out."""
     import pandas as pd
 
     rows = []
     for source, group in table.assign(arm=arms(table)).groupby("sources", sort=False):
-        values = group.pivot_table(index=["arm", "lambda_", "tau_c", "seed"], columns="target", values=metric)
+        values = group.pivot_table(index=["arm", "lambda_", "tau_c", *PAIR], columns="target", values=metric)
         unseen = [t for t in values.columns if t not in source.split("+")]
         values = values.assign(**{"mean of unseen": values[unseen].mean(axis=1)})
         baseline = values.loc["baseline"].droplevel(["lambda_", "tau_c"])
         for (arm, lambda_, tau_c), variant in values.drop("baseline").groupby(level=["arm", "lambda_", "tau_c"]):
             variant = variant.droplevel(["arm", "lambda_", "tau_c"])
-            seeds = variant.index.intersection(baseline.index)
-            for target in values.columns if len(seeds) > 1 else ():
-                ours, theirs = variant.loc[seeds, target], baseline.loc[seeds, target]
+            pairs = variant.index.intersection(baseline.index)
+            for target in values.columns if len(pairs) > 1 else ():
+                ours, theirs = variant.loc[pairs, target], baseline.loc[pairs, target]
                 seen = "source" if target in source.split("+") else "unseen"
                 facts = {"source": source, "arm": arm, "lambda_": lambda_, "tau_c": tau_c, "target": target}
                 facts |= {"domain": seen, "baseline": theirs.mean(), "variant": ours.mean()}
@@ -242,9 +246,11 @@ def _study(arguments: argparse.Namespace) -> None:
         return
     if arguments.study is None:
         raise ValueError(f"name a study: {', '.join(STUDIES)}")
-    path, jobs = results_folder(arguments.in_place) / f"{arguments.study}.csv", STUDIES[arguments.study]()
-    whole = (run_study(jobs, arguments.workers) for _ in range(1))
-    tables = growing(jobs, arguments.workers) if arguments.study in GROWING else whole
+    from .growing import growing
+
+    path = results_folder(arguments.in_place) / f"{arguments.study}.csv"
+    known = [root / "results" / f"{study}.csv" for root in (figures_root(), runs_root()) for study in STUDIES]
+    tables = growing(STUDIES[arguments.study](), known, arguments.workers)
     while True:
         with recording(path):
             if (table := next(tables, None)) is None:

@@ -10,7 +10,7 @@ from itertools import product
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
 from ..paths import figures_root, runs_root
-from .statistics import equivalence, holm, paired_interval, probability
+from .statistics import PAIR, equivalence, holm, paired_interval, probability
 
 #: Seeds that nothing else has used: tuning takes 0 to 7, the comparison and the tables 10 and more, pilots 30 to 32.
 SEEDS = range(40, 60)
@@ -93,7 +93,7 @@ def tuning() -> list[tuple[Experiment, tuple[str, ...]]]:
 def choose(table) -> dict[str, float]:
     """The plan's rule on the table of `tuning`: of the candidates of an arm whose mean mAP on V lies within one
     standard error of the best one's (its paired difference to the baseline), the loudest."""
-    values = table.set_index(["conditioning", "lambda_", "seed"])["mAP"]
+    values = table.set_index(["conditioning", "lambda_", *PAIR])["mAP"]
     baseline, chosen = values.loc["none"].droplevel("lambda_"), {}
     for arm in CANDIDATES:
         found = values.loc[arm].unstack("lambda_").sub(baseline, axis=0).dropna()
@@ -179,7 +179,7 @@ def differences(
     import pandas as pd
 
     here = named(table[table["sources"] == source])
-    values = here.pivot_table(index=["line", "seed"], columns="target", values=metric)
+    values = here.pivot_table(index=["line", *PAIR], columns="target", values=metric)
     values[MEAN] = values.drop(columns=source, errors="ignore").mean(axis=1)
     there = set(values.index.get_level_values("line")) if len(values) else set()
     rows = []

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 from pathlib import Path
 
 from .. import code_key
@@ -102,6 +103,14 @@ def same_keys(key: str) -> set[str]:
         if record["key_now"] in found:
             found.add(record["key_was"])
     return found
+
+
+def same_pictures(fingerprint: str) -> str:
+    """The fingerprint under which the pictures of a training set are drawn today, which may differ in rounding
+    (`figures/same_pictures.toml`); any other fingerprint as it is."""
+    file = code_key.PACKAGE.parent / "figures" / "same_pictures.toml"
+    known = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return known.get(fingerprint, {}).get("now", fingerprint)
 
 
 def as_it_was(then: dict[str, str], today: dict[str, str]) -> list[dict[str, str]]:

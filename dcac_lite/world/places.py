@@ -1,5 +1,6 @@
 """Where the cameras of a domain hang, what they see, and what each does to every picture alike."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,8 +25,8 @@ def _camera(rng: np.random.Generator, n: Nuisance) -> Camera:
     return Camera(
         cast=tuple(float(v) for v in rng.normal(0, n.cast, 3)),
         exposure=float(rng.normal(0, n.exposure)),
-        gamma=float(np.exp(rng.normal(0, n.gamma))),
-        contrast=float(np.exp(rng.normal(0, n.contrast))),
+        gamma=math.exp(rng.normal(0, n.gamma)),
+        contrast=math.exp(rng.normal(0, n.contrast)),
         veil=float(abs(rng.normal(0, n.veil))),
         light=float(rng.normal(0, n.light)),
         blur=float(abs(rng.normal(0, n.blur))),

@@ -1,5 +1,7 @@
 """What varies from picture to picture: pose, box, light, and who or what stands in front."""
 
+import math
+
 import numpy as np
 
 from .appearance import Appearance
@@ -22,7 +24,7 @@ def _pose(rng: np.random.Generator, heading: float, turn: float) -> Pose:
 
 def _box(rng: np.random.Generator, n: Nuisance) -> Box:
     return Box(
-        float(rng.normal(0, 32 * n.shift)), float(rng.normal(0, 64 * n.shift)), float(np.exp(rng.normal(0.05, n.scale)))
+        float(rng.normal(0, 32 * n.shift)), float(rng.normal(0, 64 * n.shift)), math.exp(rng.normal(0.05, n.scale))
     )
 
 
