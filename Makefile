@@ -30,7 +30,7 @@ table-%: setup
 	@trap 'exit 130' INT; $(BATCH) tables=$* || { $(if $(DRY),,$(BATCH) tables=$* holes=yes;) exit 1; }
 
 test: setup
-	@python -m pytest
+	@python -m pytest -n logical --dist worksteal
 
 lint: setup
 	@ruff check . && ruff format --check . && pyright

@@ -11,6 +11,8 @@ import pytest
 _folder = tempfile.mkdtemp(prefix="dcac-tests-")
 os.environ["DCAC_RUNS"] = f"{_folder}/runs"
 os.environ["TQDM_DISABLE"] = "1"
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # several processes share the cores
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
 
 
 @pytest.fixture(scope="session")
