@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from stops import stops
 
 from dcac_lite import Experiment, checkpoints, training
 from dcac_lite.__main__ import main
@@ -38,45 +39,22 @@ def test_the_rehearsal_goes_through(tmp_path):
 
 # A1 pre-trains the lite weights and needs nothing of others in any tier
 READ_WITHOUT = sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) + sorted(NOTEBOOKS.glob("A2*.ipynb"))
-#: Runs the code cells of notebooks in the full tier, one after the other, each to where it stops.
-PROGRAM = """
-import contextlib, json, sys
-import nbformat
-
-for path in sys.argv[1:]:
-    names, stopped = {"In": [""], "__name__": "__main__"}, ["", "nothing stopped it", 0]
-    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    for number, cell in enumerate(cells, 1):
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                exec(cell.source, names)
-        except Exception as error:
-            stopped = [type(error).__name__, str(error), number]
-            break
-        if "parameters" in cell.metadata.get("tags", []):
-            names["tier"] = "full"
-    print(json.dumps(stopped))
-"""
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """Where each notebook stops: the error's name and text, and the number of the cell."""
-    nothing = tmp_path_factory.mktemp("nothing")
-    environment = {"DCAC_DATA": str(nothing / "data"), "DCAC_WEIGHTS": str(nothing), "HF_HOME": str(nothing / "hub")}
-    environment |= {"DCAC_RUNS": str(nothing / "runs"), "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg"}
-    words = [sys.executable, "-c", PROGRAM, *map(str, READ_WITHOUT)]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | environment)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(zip(READ_WITHOUT, map(json.loads, done.stdout.splitlines()), strict=True))
+    nothing = str(tmp_path_factory.mktemp("nothing"))
+    places = dict.fromkeys(("DCAC_DATA", "DCAC_WEIGHTS", "DCAC_RUNS", "HF_HOME"), nothing)
+    jobs = [(path, {"tier": "full"}) for path in READ_WITHOUT]
+    return dict(zip(READ_WITHOUT, stops(jobs, **places, HF_HUB_OFFLINE="1"), strict=True))
 
 
 @pytest.mark.parametrize("path", READ_WITHOUT, ids=lambda p: p.stem)
 def test_notebooks_stop_with_instructions_where_data_or_weights_are_missing(path, stopped):
-    error, sentence, cell = stopped[path]
-    assert error == "FileNotFoundError", sentence
-    assert "DCAC_DATA" in sentence or "DCAC_WEIGHTS" in sentence
-    assert cell <= 8, "a reader should not wait for this"
+    stop = stopped[path]
+    assert stop.error == "FileNotFoundError", stop.sentence
+    assert "DCAC_DATA" in stop.sentence or "DCAC_WEIGHTS" in stop.sentence
+    assert stop.cell <= 8, "a reader should not wait for this"
 
 
 # ---------------------------------------------------------------- the command
