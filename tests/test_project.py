@@ -18,7 +18,7 @@ from dcac_lite.tools import architecture
 from dcac_lite.tools.reproduce import NOTEBOOKS, execute, tidy
 from dcac_lite.tools.status import verdicts
 
-ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
+ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("[0-9A]?_*.ipynb"))
 #: Committed outputs that are not current; each entry says why.
 TOLERATED = tomllib.loads((CLONE / "figures" / "stale.toml").read_text())
 
