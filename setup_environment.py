@@ -2,8 +2,8 @@
 
 Needs only the standard library, so that it runs before anything is installed. A second call
 finds the stamp of a finished install and returns at once; an interrupted install has no stamp
-and is made again. Used by the Makefile: `python3 setup_environment.py`, and `python3 setup_environment.py wheelhouse` for
-a folder of wheels from which machines without a network install (PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER).
+and is made again. Used by the Makefile: `python3 setup_environment.py`; with the word `wheelhouse` it makes a folder
+of wheels instead, from which machines without a network install (PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER).
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -54,6 +53,9 @@ def install_for_cpu(python: Path, uv: str | None) -> None:
 def wheelhouse(folder: Path) -> None:
     """Bring every pin with all it needs into `folder`, as wheels for this Python and this kind of machine. Torch's
     builds without CUDA packages where there is no GPU here and they can be reached."""
+    check_python()
+    import tomllib  # which an older one has not
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     # setuptools too, which installs the clone itself
     wanted = [pin for pin in pins() if pin != "-e ."] + project["build-system"]["requires"]
@@ -62,7 +64,7 @@ def wheelhouse(folder: Path) -> None:
         wheel = [str(Path(place, "bin", "python")), "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
         if sys.platform == "linux" and not has_nvidia_driver():
             pinned = [pin for pin in pins() if pin.split("==")[0] in WITH_CUDA]
-            subprocess.run([*wheel, "--no-deps", "--index-url", CPU_BUILDS, "--retries", "0", *pinned], **_SILENT)
+            subprocess.run([*wheel, "--no-deps", "--index-url", CPU_BUILDS, "--retries", "0", "--timeout", "20", *pinned], **_SILENT)
         # where both are found, pip takes the build without CUDA: its version, 2.15.0+cpu, counts as the later one
         done = subprocess.run([*wheel, "--find-links", str(folder), *wanted])
     if done.returncode:
@@ -71,16 +73,21 @@ def wheelhouse(folder: Path) -> None:
     print(f"{folder}: {len(list(folder.iterdir()))} wheels, {size:.1f} GB, for Python {sys.version.split()[0]}.")
 
 
-def main() -> None:
-    fingerprint = hashlib.sha256("\n".join([*pins(), (ROOT / "pyproject.toml").read_text()]).encode()).hexdigest()
-    if STAMP.exists() and STAMP.read_text() == fingerprint:
-        return
+def check_python() -> None:
+    """Stop with a sentence unless this Python is one of `SUPPORTED`."""
     if sys.version_info[:2] not in SUPPORTED:
         found = ".".join(map(str, sys.version_info[:3]))
         sys.exit(
             f"dcac-lite needs Python 3.11 to 3.14, but {sys.executable} is Python {found}: "
             "run `make PYTHON=/path/to/python3.12 ...`, or use conda with environment.yml."
         )
+
+
+def main() -> None:
+    fingerprint = hashlib.sha256("\n".join([*pins(), (ROOT / "pyproject.toml").read_text()]).encode()).hexdigest()
+    if STAMP.exists() and STAMP.read_text() == fingerprint:
+        return
+    check_python()
     free_gb = shutil.disk_usage(ROOT).free / 1e9
     if free_gb < NEEDED_GB:
         sys.exit(

@@ -43,8 +43,8 @@ def _load_domain(name: str, tier: str, root: Path, test_resize: str) -> Domain:
             if getattr(error.__cause__ or error, "errno", None) not in (errno.EACCES, errno.EROFS):
                 raise
             raise PermissionError(
-                f"{name} of the {tier} tier is not drawn and decoded in {root / 'lite'}, where you may not write: ask its "
-                "owner for `python -m dcac_lite world draw`, or set DCAC_DATA to a folder of your own."
+                f"{name} of the {tier} tier is not drawn and decoded in {root / 'lite'}, where you may not write: ask "
+                "its owner for `python -m dcac_lite world draw`, or set DCAC_DATA to a folder of your own."
             ) from error
     if name not in DATASETS:
         raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(DATASETS)}.")
