@@ -3,6 +3,7 @@
 # make table-7 [TIER=...] [SEEDS=5]       one table; either way DRY=1 only says what would be done, JOBS=2 limits the cores
 # make test                               set up if needed, then run the tests
 # make lint                               set up if needed, then check form, format and types of the code
+# make wheelhouse                         every pinned package as a file, for machines without a network
 # make lab                                set up if needed, then open JupyterLab on your own copies of the notebooks
 PYTHON ?= python3
 TIER ?= lite
@@ -12,10 +13,13 @@ DRY ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup reproduce tables test lint lab weights studies notebooks cards clean
+.PHONY: setup wheelhouse reproduce tables test lint lab weights studies notebooks cards clean
 
 setup:
 	@$(PYTHON) setup_environment.py
+
+wheelhouse:
+	@$(PYTHON) setup_environment.py wheelhouse
 
 reproduce: setup
 	@python -m dcac_lite reproduce --tier $(TIER)

@@ -15,6 +15,7 @@ DOORS = {  # name: module, help
     "train": (".tools.train", "train one experiment and evaluate it"),
     "verify": (".tools.verify", "are the real data sets right?"),
     "rehearsal": (".tools.rehearsal", "rehearse the full tier on made-up data"),
+    "doctor": (".tools.doctor", "is this machine ready for the notebooks? one line a check"),
     "lab": (".tools.lab", "JupyterLab on your own copies of the notebooks"),
     "reproduce": (".tools.reproduce", "run the notebooks headless, in order"),
     "status": (".tools.status", "what of the committed outputs is current, and what is stale because of which file"),

@@ -1,5 +1,7 @@
 """Where things are: shipped weights inside the package; data, runs and other weights inside the clone, or in
-the working folder where the package is installed without one. Looked up when used, never on import."""
+the working folder where the package is installed without one. In a clone that is somebody else's, what its owner made
+is read from where it is, and what this user makes goes to `dcac-lite/` in the home folder. Looked up when used, never
+on import."""
 
 import errno
 import glob
@@ -24,23 +26,57 @@ def _root() -> Path:
     return CLONE if IN_CLONE else Path.cwd()
 
 
-def _folder(variable: str, name: str) -> Path:
-    return Path(os.environ[variable]) if os.environ.get(variable) else _root() / name
+def writable(folder: Path) -> bool:
+    """Whether this user may write in `folder`, or make it where it is not there yet."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def own_folder(folder: Path, variable: str = "DCAC_RUNS") -> Path:
+    """`folder`, made if it is not there. Raises PermissionError where this user may not write in it, naming the
+    environment's `variable` that would put it elsewhere."""
+    if not writable(folder):
+        raise PermissionError(f"You may not write in {folder}: set {variable} to a folder of your own.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _own(name: str) -> Path:
+    """`name` in the clone, or in `dcac-lite/` of the home folder where the clone is somebody else's."""
+    folder = _root() / name
+    return folder if writable(folder) else Path.home() / "dcac-lite" / name
+
+
+def _named(variable: str) -> Path | None:
+    return Path(os.environ[variable]) if os.environ.get(variable) else None
 
 
 def data_root() -> Path:
-    """Folder of the data sets: `$DCAC_DATA`, or `data/` in the clone."""
-    return _folder("DCAC_DATA", "data")
+    """Folder of the data sets: `$DCAC_DATA`, or `data/` in the clone, also in somebody else's if it is there."""
+    shared = _root() / "data"
+    return _named("DCAC_DATA") or (shared if shared.is_dir() else _own("data"))
 
 
 def runs_root() -> Path:
-    """Folder of the training runs: `$DCAC_RUNS`, or `runs/` in the clone."""
-    return _folder("DCAC_RUNS", "runs")
+    """Folder of this user's training runs: `$DCAC_RUNS`, or `runs/` in the clone, or in the home folder's
+    `dcac-lite/` where the clone is somebody else's."""
+    return _named("DCAC_RUNS") or _own("runs")
+
+
+def runs_roots() -> list[Path]:
+    """Where finished runs are looked for: `runs_root()`, then `runs/` of a clone that is somebody else's."""
+    theirs = _root() / "runs"
+    return [runs_root()] if writable(theirs) else [runs_root(), theirs]
 
 
 def weights_root() -> Path:
     """Folder of pre-trained weights of others: `$DCAC_WEIGHTS`, or `weights/` in the clone."""
-    return _folder("DCAC_WEIGHTS", "weights")
+    return _named("DCAC_WEIGHTS") or _root() / "weights"
+
+
+def copies_folder() -> Path:
+    """Folder of a reader's own copies of the notebooks: `my-notebooks/`, beside the runs' usual place."""
+    return _own("my-notebooks")
 
 
 def figures_root() -> Path:
@@ -51,7 +87,7 @@ def figures_root() -> Path:
 
 def figures_folder(tier: str) -> Path:
     """Folder that the notebooks write their figures to: `$DCAC_FIGURES`, or `TIER/figures/` in the runs folder."""
-    return Path(os.environ["DCAC_FIGURES"]) if os.environ.get("DCAC_FIGURES") else runs_root() / tier / "figures"
+    return _named("DCAC_FIGURES") or runs_root() / tier / "figures"
 
 
 def results_folder(in_place: bool) -> Path:

@@ -32,7 +32,7 @@ from .device import AUTOCAST, compute_device
 from .encoder import ReIDModel
 from .evaluation import evaluate
 from .experiment import Experiment
-from .paths import CLONE, IN_CLONE, remove_parts, runs_root
+from .paths import CLONE, IN_CLONE, own_folder, remove_parts, runs_root, runs_roots
 from .pretrained.clip import build_visual
 from .pretrained.files import check_fit, file_sha256, load_exactly, read_json, read_tensors, write_json
 from .pretrained.hub import REVISIONS
@@ -63,6 +63,12 @@ class Run:
         except (KeyError, TypeError) as error:
             sentence = f"{described} describes no experiment ({error}); delete the folder to train it again."
             raise ValueError(sentence) from error
+
+    @property
+    def place(self) -> str:
+        """Its folder as seen from the runs folder; the whole path where it lies elsewhere, as somebody else's does."""
+        inside = self.folder.is_relative_to(runs_root())
+        return (self.folder.relative_to(runs_root()) if inside else self.folder.absolute()).as_posix()
 
     def _checked(self, name: str) -> Path:
         """A file of the run, after a look at the checksum that a finished run has of it."""
@@ -162,8 +168,9 @@ def run(
 
     experiment = experiment.resolved()
     data, folder = _place(experiment)
-    folder.mkdir(parents=True, exist_ok=True)
     complete = folder / COMPLETE
+    if not complete.exists():
+        own_folder(folder)
     # one of several processes under `accelerate launch` or `torchrun`, else alone
     # without end, since one process may wait for another job's run, or decode images while the others wait for it
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=30))
@@ -199,7 +206,8 @@ def find(experiment: Experiment) -> Run | None:
 
 def _place(experiment: Experiment) -> tuple[TrainingSet, Path]:
     data = training_set([load_domain(name, experiment.tier) for name in experiment.sources])
-    return data, runs_root() / experiment.tier / _key(experiment, data.fingerprint)
+    places = [root / experiment.tier / _key(experiment, data.fingerprint) for root in runs_roots()]
+    return data, next((place for place in places if (place / COMPLETE).exists()), places[0])
 
 
 def _checksum(target: str, values: dict) -> str:

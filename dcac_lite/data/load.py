@@ -1,5 +1,6 @@
 """A domain by its name, as a tier sees it: drawn, or read from disk."""
 
+import errno
 import os
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,8 @@ def load_domain(name: str | os.PathLike, tier: str = "lite", test_resize: str = 
     "/data/mine", is read in every tier; see `listing.Listing` for names without cameras. test_resize: filter that
     brings queries and gallery to size, "bicubic" or "bilinear".
 
-    Raises FileNotFoundError saying what to download when a real data set is missing."""
+    Raises FileNotFoundError saying what to download when a real data set is missing, PermissionError where a domain
+    would have to be drawn in somebody else's folder."""
     if not isinstance(tier, str) or tier not in TIERS:
         raise ValueError(f"tier is {tier!r}; expected one of {', '.join(TIERS)}.")
     name = domain_name("domain", name)
@@ -35,7 +37,15 @@ def _load_domain(name: str, tier: str, root: Path, test_resize: str) -> Domain:
     if values.share is not None:
         if name not in DOMAIN_NAMES:
             raise ValueError(f"{name} exists in the full tier only; choose one of {', '.join(DOMAIN_NAMES)}.")
-        return lite_domain(name, values.share, values.image_size, over(f"drawing {name}"))
+        try:
+            return lite_domain(name, values.share, values.image_size, over(f"drawing {name}"))
+        except OSError as error:
+            if getattr(error.__cause__ or error, "errno", None) not in (errno.EACCES, errno.EROFS):
+                raise
+            raise PermissionError(
+                f"{name} of the {tier} tier is not drawn and decoded in {root / 'lite'}, where you may not write: ask "
+                "its owner for `python -m dcac_lite world draw`, or set DCAC_DATA to a folder of your own."
+            ) from error
     if name not in DATASETS:
         raise ValueError(f"{name} exists in the smoke and lite tiers only; choose one of {', '.join(DATASETS)}.")
     dataset = DATASETS[name]

@@ -123,6 +123,6 @@ def _still_there(job: Job, runs: list[dict]) -> bool:
     if TIERS[job.experiments[0].tier].share is not None:  # the name of the job says what draws the data
         return True
     with suppress(FileNotFoundError):  # data that has gone since has not changed
-        now = [found and found.folder.relative_to(runs_root()).as_posix() for found in map(find, job.experiments)]
+        now = [found and found.place for found in map(find, job.experiments)]
         return now == [run["folder"] for run in runs]
     return True

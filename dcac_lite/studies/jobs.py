@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..code_key import RESULTS, code_key
 from ..experiment import Experiment
-from ..paths import replacing, runs_root, write_changed
+from ..paths import replacing, write_changed
 from ..stopping import Stopped
 from ..tiers import TIERS
 from ..world.domains import DRAWING
@@ -110,6 +110,5 @@ def _one(experiment: Experiment, targets: Sequence[str]) -> dict:
     result = known or run(experiment, progress=False)
     trained = time.time()
     result.evaluate(*targets)
-    folder = result.folder.relative_to(runs_root()).as_posix()
     training = 0.0 if known else trained - started
-    return {"folder": folder, "training": round(training, 1), "measuring": round(time.time() - trained, 1)}
+    return {"folder": result.place, "training": round(training, 1), "measuring": round(time.time() - trained, 1)}

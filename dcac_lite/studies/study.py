@@ -20,7 +20,7 @@ from pathlib import Path
 from ..code_key import RESULTS, code_key
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
-from ..paths import CLONE, figures_root, replacing, results_folder, runs_root
+from ..paths import CLONE, figures_root, own_folder, replacing, results_folder, runs_root
 from ..runs import Run, provenance, run
 from ..tiers import LITE, paper_tau_c
 from ..tools.status import recording
@@ -153,8 +153,7 @@ def in_processes(door: str, jobs: Sequence[tuple], workers: int = 2, progress: b
     done by then."""
     import pandas as pd
 
-    runs_root().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=runs_root(), prefix=f".{door}-") as name:
+    with tempfile.TemporaryDirectory(dir=own_folder(runs_root()), prefix=f".{door}-") as name:
         folder = Path(name)
         for k, (experiment, what) in enumerate(jobs):
             (folder / f"{k}.job").write_text(json.dumps([asdict(experiment), what]))

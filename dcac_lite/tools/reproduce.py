@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..paths import CLONE, figures_folder, figures_root, replacing, runs_root
+from ..paths import CLONE, figures_folder, figures_root, own_folder, replacing, runs_root
 from ..progress import NOTHING
 from ..tiers import TIERS
 from .status import recording
@@ -107,6 +107,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
         os.environ["DCAC_FIGURES"] = str(figures_root())  # for the kernels
     out = NOTEBOOKS if arguments.in_place else runs_root() / arguments.tier / "notebooks"
     parameters = {} if arguments.tier == "lite" else {"tier": arguments.tier}
+    own_folder(runs_root() / arguments.tier)
     for k, source in enumerate(names, 1):
         print(f"[{k}/{len(names)}] {source.name} ...", end=" ", flush=True)
         try:

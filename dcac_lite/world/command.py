@@ -14,6 +14,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report.add_argument("--steps", type=int, default=1200, help="of the small CNNs; default: 1200")
     report.add_argument("--out", type=Path, metavar="FILE", help="also write the tidy table to this csv file")
     report.set_defaults(call=_report)
+    draw = commands.add_parser(
+        "draw", help="draw every embedded domain now, for whoever may only read the data's folder"
+    )
+    draw.add_argument("--tier", nargs="+", default=["smoke", "lite"], choices=("smoke", "lite"), help="default: both")
+    draw.set_defaults(call=_draw)
+
+
+def _draw(arguments: argparse.Namespace) -> None:
+    from ..data.domains import training_set
+    from ..data.load import load_domain
+    from ..data.moments import cached_moments
+    from ..data.registry import DOMAIN_NAMES
+    from ..experiment import Experiment
+    from ..training import diffusion_of
+
+    for tier in arguments.tier:
+        sd = diffusion_of(Experiment(tier=tier))
+        for name in DOMAIN_NAMES:
+            domain = load_domain(name, tier)
+            cached_moments(sd, training_set([domain]))  # what training on this domain needs besides its pictures
+            print(f"{name} ({tier}): {domain.root}", flush=True)
 
 
 def _report(arguments: argparse.Namespace) -> None:
