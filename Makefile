@@ -3,6 +3,7 @@
 # make table-7 [TIER=...] [SEEDS=5]       one table; either way DRY=1 only says what would be done, JOBS=2 limits the cores
 # make test                               set up if needed, then run the tests
 # make lint                               set up if needed, then check form, format and types of the code
+# make book                               set up if needed, then write all notebooks as one site that needs no kernel (runs/book)
 # make lab                                set up if needed, then open JupyterLab on your own copies of the notebooks
 PYTHON ?= python3
 TIER ?= lite
@@ -12,7 +13,7 @@ DRY ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup reproduce tables test lint lab weights studies notebooks cards clean
+.PHONY: setup reproduce tables test lint lab book weights studies notebooks cards clean
 
 setup:
 	@$(PYTHON) setup_environment.py
@@ -37,6 +38,9 @@ lint: setup
 
 lab: setup
 	@python -m dcac_lite lab
+
+book: setup
+	@python -m dcac_lite book
 
 # maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks, measure for the cards
 weights: setup
