@@ -68,7 +68,9 @@ def _untrained(tier: Tier) -> ReIDModel:
 
 def retrieval(tier: Tier) -> Explorer:
     """Rank lists of D by the shipped CLIP."""
-    return explore_retrieval({"zero-shot CLIP": _untrained(tier)}, {"D": load_domain("D", tier.name)}, classifiers=[])
+    made = explore_retrieval({"zero-shot CLIP": _untrained(tier)}, {"D": load_domain("D", tier.name)}, classifiers=[])
+    made.controls["query"].description = "query, worst first"
+    return made
 
 
 def condition(tier: Tier) -> Explorer:
@@ -88,10 +90,17 @@ def condition(tier: Tier) -> Explorer:
     )
 
 
+def among(p: np.ndarray, at: float, tau: float) -> np.ndarray:
+    """Probabilities at temperature `tau` among some identities, [k] with sum 1, of which `p` [k] are those at
+    temperature `at`: logits differ by `at` times the difference of log p, whoever else there is."""
+    logits = np.log(p) * at
+    p = np.exp((logits - logits.max()) / tau)
+    return p / p.sum()
+
+
 def temperature() -> Explorer:
     """Figure 4.1 at every temperature: its three pictures and the five people that the trained baseline found most
-    probable. Differences of logits follow from the published probabilities at the highest temperature, so the
-    probabilities among the five are known at every other; the entropies are published too."""
+    probable, from what is published of them; the entropies are published too."""
     published, sweep = (pd.read_csv(figures_root() / f"04_{name}.csv") for name in ("dark_knowledge", "temperature"))
     column = published.columns[-1]
     highest = float(column.rsplit(" ", 1)[-1])
@@ -109,9 +118,7 @@ def temperature() -> Explorer:
 
     def draw(picture: int, tau: float) -> list[tuple[str, str]]:
         row, part = rows[picture]
-        logits = np.log(part[column].to_numpy()) * highest
-        p = np.exp((logits - logits.max()) / tau)
-        p /= p.sum()
+        p = among(part[column].to_numpy(), highest, tau)
         own = int(part["true"].iloc[0])
         frame = f"3px solid {PALETTE['right']}"
         blocks = [image_html(pictures[taken[row]], "input", f"the input picture, identity {own}", "3px solid black")]
