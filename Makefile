@@ -4,6 +4,7 @@
 # make test                               set up if needed, then run the tests
 # make lint                               set up if needed, then check form, format and types of the code
 # make wheelhouse                         every pinned package as a file, for machines without a network
+# make book                               set up if needed, then write all notebooks as one site that needs no kernel (runs/book)
 # make lab                                set up if needed, then open JupyterLab on your own copies of the notebooks
 PYTHON ?= python3
 TIER ?= lite
@@ -13,7 +14,7 @@ DRY ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup wheelhouse reproduce tables test lint lab weights studies notebooks cards clean
+.PHONY: setup wheelhouse reproduce tables test lint lab book weights studies notebooks cards clean
 
 setup:
 	@$(PYTHON) setup_environment.py
@@ -41,6 +42,9 @@ lint: setup
 
 lab: setup
 	@python -m dcac_lite lab
+
+book: setup
+	@python -m dcac_lite book
 
 # maintainers: pre-train the shipped weights again, redo the studies, refresh the committed notebooks, measure for the cards
 weights: setup

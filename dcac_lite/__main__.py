@@ -18,6 +18,7 @@ DOORS = {  # name: module, help
     "doctor": (".tools.doctor", "is this machine ready for the notebooks? one line a check"),
     "lab": (".tools.lab", "JupyterLab on your own copies of the notebooks"),
     "reproduce": (".tools.reproduce", "run the notebooks headless, in order"),
+    "book": (".site.command", "the notebooks as a static site, with explorers that need no kernel"),
     "status": (".tools.status", "what of the committed outputs is current, and what is stale because of which file"),
     "same": (".tools.same", "does the present code compute what an earlier commit computed?"),
     "compare": (".tools.compare", "does a run made again agree with the shipped table of many seeds?"),

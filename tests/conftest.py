@@ -77,5 +77,24 @@ def weights(tmp_path, monkeypatch):
     return tmp_path / "weights"
 
 
+def browser_binary(playwright) -> str | None:
+    """Chromium or Chrome of the system, or the one that playwright installed."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    own = playwright.chromium.executable_path
+    return found or (own if Path(own).exists() else None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+    with api.sync_playwright() as playwright:
+        binary = browser_binary(playwright)
+        if binary is None:
+            pytest.skip("no browser is installed: apt-get install chromium, or playwright install chromium")
+        running = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield running
+        running.close()
+
+
 def pytest_sessionfinish():
     shutil.rmtree(_folder, ignore_errors=True)

@@ -4,7 +4,6 @@ the picture and says so, and axe-core has nothing serious to say against the pag
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,25 +18,6 @@ from dcac_lite.paths import CLONE
 
 SECONDS = 180  # that a busy machine may take for one step
 PAGE = CLONE / "notebooks" / "pages" / "retrieval.ipynb"
-
-
-def browser_binary(playwright) -> str | None:
-    """Chromium or Chrome of the system, or the one that playwright installed."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    own = playwright.chromium.executable_path
-    return found or (own if Path(own).exists() else None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
-    with api.sync_playwright() as playwright:
-        binary = browser_binary(playwright)
-        if binary is None:
-            pytest.skip("no browser is installed: apt-get install chromium, or playwright install chromium")
-        running = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        yield running
-        running.close()
 
 
 @pytest.fixture
@@ -129,7 +109,8 @@ def move_the_query_by_keyboard(page) -> None:
 def serious_violations(page) -> dict[str, list]:
     """What axe-core finds on a page that keeps somebody from using it: the first places, by rule."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    found = axe.Axe().run(page).response["violations"]
+    # preload: style sheets are asked for once more, which browsers refuse on file://
+    found = axe.Axe().run(page, options={"preload": False}).response["violations"]
     return {v["id"]: [n["html"] for n in v["nodes"][:3]] for v in found if v["impact"] in ("serious", "critical")}
 
 

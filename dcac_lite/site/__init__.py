@@ -1,0 +1,1 @@
+"""The notebooks as one static site that needs neither a kernel nor the internet."""

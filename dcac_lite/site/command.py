@@ -1,0 +1,66 @@
+"""Write the book as a static site: `python -m dcac_lite book OUT`.
+
+The pages are the committed notebooks with their stored outputs, which are not run again, and what README links to.
+Sphinx with MyST-NB makes them; whatever it warns of, and whatever link leads nowhere, fails the build."""
+
+import argparse
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..paths import CLONE, IN_CLONE, runs_root, temporary_name
+from .links import problems
+
+SETTINGS = Path(__file__).parent  # where conf.py is
+_MARK = ".dcac-lite-book"  # in a folder that this command made and may replace
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", nargs="?", type=Path, help="folder of the site; book/ in the runs folder if not given")
+    parser.add_argument("--tier", choices=("smoke", "lite"), default="lite", help="whose people the explorers show")
+    parser.set_defaults(call=_book)
+
+
+def _book(arguments: argparse.Namespace) -> None:
+    page = build(arguments.out or runs_root() / "book", arguments.tier)
+    print(f"The book: open {page} in a browser.")
+
+
+def build(out: Path, tier: str = "lite") -> Path:
+    """Write the site into the folder `out`, in place of an earlier one, and return its first page.
+    `tier`: smoke or lite, whose people the explorers show.
+
+    Raises ValueError where `out` holds something else, where packages or the clone are missing, or where the pages
+    have faults, one in a line; nothing is left of what could not be finished."""
+    if not IN_CLONE:
+        raise ValueError("there are no notebooks here; run this in a clone, not from an installed package.")
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _MARK).exists())):
+        raise ValueError(f"{out} holds something other than a book; name a folder that is new or empty.")
+    try:
+        from sphinx.application import Sphinx
+        from sphinx.util.docutils import docutils_namespace
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is not installed: pip install -e '.[book]' in {CLONE}.") from None
+    from .explorers import write_explorers
+    from .pages import write_pages
+
+    part = temporary_name(out.resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        pages, log = Path(folder) / "pages", Path(folder) / "warnings.txt"
+        try:
+            write_pages(pages)
+            write_explorers(pages / "_static" / "explorers", tier)
+            with docutils_namespace(), open(log, "w", encoding="utf-8") as warnings:
+                settings = {"html_static_path": [str(pages / "_static")]}
+                made = Path(folder) / "doctrees"
+                Sphinx(pages, SETTINGS, part, made, "html", settings, status=None, warning=warnings).build()
+            warned = re.sub(r"\x1b\[[\d;]*m", "", log.read_text(encoding="utf-8")).replace(f"{pages}/", "")
+            if found := warned.splitlines() + problems(part):
+                raise ValueError("\n".join(["the book has faults:", *found]))
+            (part / _MARK).touch()
+            shutil.rmtree(out, ignore_errors=True)
+            part.rename(out)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return out / "index.html"
