@@ -16,6 +16,7 @@ DOORS = {  # name: module, help
     "verify": (".tools.verify", "are the real data sets right?"),
     "rehearsal": (".tools.rehearsal", "rehearse the full tier on made-up data"),
     "lab": (".tools.lab", "JupyterLab on your own copies of the notebooks"),
+    "workshop": (".workshop.command", "notebooks for a class, whose exercises answer back"),
     "reproduce": (".tools.reproduce", "run the notebooks headless, in order"),
     "status": (".tools.status", "what of the committed outputs is current, and what is stale because of which file"),
     "same": (".tools.same", "does the present code compute what an earlier commit computed?"),
