@@ -80,7 +80,7 @@ def test_an_unknown_mistake_is_told_what_is_missing(capsys):
     assert "Hand in the function itself" in capsys.readouterr().out
     check("02.1", (0.5, 2.0))
     assert "not yet. Another margin" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="no exercise '02.9'; there are 02.eq6"):
+    with pytest.raises(ValueError, match="no exercise '02.9'; there are 00.ap"):
         check("02.9", 1)
 
 

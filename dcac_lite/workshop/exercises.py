@@ -4,7 +4,7 @@ from importlib import import_module
 
 from .exercise import Exercise, Prediction
 
-CHAPTERS = ("02", "04")
+CHAPTERS = ("00", "01", "02", "03", "04", "05", "06")
 _modules = [import_module(f".chapter_{number}", __package__) for number in CHAPTERS]
 
 EXERCISES: dict[str, Exercise] = {e.name: e for module in _modules for e in module.EXERCISES}
