@@ -17,6 +17,7 @@ DOORS = {  # name: module, help
     "rehearsal": (".tools.rehearsal", "rehearse the full tier on made-up data"),
     "doctor": (".tools.doctor", "is this machine ready for the notebooks? one line a check"),
     "lab": (".tools.lab", "JupyterLab on your own copies of the notebooks"),
+    "workshop": (".workshop.command", "notebooks for a class, whose exercises answer back"),
     "reproduce": (".tools.reproduce", "run the notebooks headless, in order"),
     "book": (".site.command", "the notebooks as a static site, with explorers that need no kernel"),
     "status": (".tools.status", "what of the committed outputs is current, and what is stale because of which file"),

@@ -47,6 +47,7 @@ READ_BY = {
     "studies.scorecard": ("figures/paper/claims.toml",),
 }
 WEIGHTS = "weights"
+NOT_OURS = {"injected-parameters", "exercise"}  # tags of cells that a notebook's outputs do not come from
 
 
 def _clone() -> Path:
@@ -130,9 +131,10 @@ class Sources:
 
 
 def code_cells(notebook: Path) -> list[ast.Module]:
-    """The code cells of a notebook, without the parameters that papermill injects."""
+    """The code cells of a notebook, without the parameters that papermill injects and the reader's own cells, which
+    make no output."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    own = [c for c in cells if c["cell_type"] == "code" and "injected-parameters" not in c["metadata"].get("tags", [])]
+    own = [c for c in cells if c["cell_type"] == "code" and not NOT_OURS & set(c["metadata"].get("tags", []))]
     return [ast.parse("".join(cell["source"])) for cell in own]
 
 

@@ -1,0 +1,437 @@
+"""Exercises of notebook 04: the condition, its size, its gradient, and a scheme of one's own."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..conditioning import SCHEMES
+from .exercise import Exercise, Mistake, Prediction, close, follows, need
+
+PREDICTIONS = (
+    Prediction(
+        name="04.softer",
+        asks="The temperature rises and p gets softer. What happens to the size of the condition c?",
+        options=("it grows", "it shrinks", "it stays"),
+        right="it shrinks",
+        why="Prompts are independent random vectors, and mixing them cancels them: the size is the root of the sum of "
+        "p_j squared, from 1 for a one-hot p down to 1 / sqrt(N).",
+    ),
+    Prediction(
+        name="04.coded",
+        asks="Class-wise as coded divides p_y e_y by p_y. How much gradient does it send into the encoder?",
+        options=("as much as class-wise", "a little", "none at all"),
+        right="none at all",
+        why="p_y is divided away, so c = e_y contains nothing that the encoder computed. Autograd answers None.",
+    ),
+)
+
+# ---------------------------------------------------------------- Eq. 12
+
+
+def condition(logits, prompts, tau_c):
+    """Eq. 12: logits [B, N], prompts [N, D] -> c [B, D]."""
+    p = (logits / tau_c).softmax(dim=1)
+    return p @ prompts
+
+
+def _slow_condition(logits, prompts, tau_c):
+    rows = []
+    for scores in logits:
+        p = torch.exp((scores - scores.max()) / tau_c)
+        rows.append(sum(p_j / p.sum() * e_j for p_j, e_j in zip(p, prompts)))
+    return torch.stack(rows)
+
+
+def _condition_probes() -> list[tuple]:
+    made = []
+    for seed, (B, N, D, tau_c) in enumerate([(5, 5, 5, 0.5), (4, 7, 3, 2.0), (6, 4, 8, 0.3)]):
+        dice = torch.Generator().manual_seed(seed)
+        made.append((torch.randn(B, N, generator=dice), torch.randn(N, D, generator=dice), tau_c))
+    return made
+
+
+def _test_condition(answer) -> None:
+    for logits, prompts, tau_c in _condition_probes():
+        c = answer(logits, prompts, tau_c)
+        expected = (len(logits), prompts.shape[1])
+        need(np.shape(c) == expected, f"c has the shape {tuple(np.shape(c))}, and should be [B, D], {expected}.")
+        need(close(answer(logits + 3, prompts, tau_c), c), "a constant added to all logits changes c; it should not.")
+        order = torch.randperm(len(prompts), generator=torch.Generator().manual_seed(3))
+        need(close(answer(logits[:, order], prompts[order], tau_c), c), "other numbers for the identities change c.")
+        need(
+            close(answer(logits[:1], prompts, tau_c), c[:1]), "a picture's condition depends on the rest of the batch."
+        )
+    follows(answer, _slow_condition, _condition_probes(), "it differs from Eq. 12 written out sum by sum.")
+
+
+_CONDITION = Exercise(
+    name="04.eq12",
+    kind="implement",
+    solution=condition,
+    right="A mixture of prompts, weighted by what the classifier believes. Each picture's condition is its own "
+    "business, and neither the numbering of the identities nor a constant in the logits matters.",
+    hints=(
+        "Two steps: probabilities p [B, N] first, then their mixture of prompts.",
+        "The softmax runs over the identities, so that a picture's N probabilities add up to 1.",
+        "(logits / tau_c).softmax(dim=1) @ prompts",
+    ),
+    mistakes=(
+        Mistake(
+            lambda logits, prompts, tau_c: (logits / tau_c).softmax(0) @ prompts,
+            "Your softmax runs over the batch, the wrong axis: then probabilities of different pictures compete. The "
+            "sum over k in Eq. 12 goes over identities, dim 1.",
+        ),
+        Mistake(
+            lambda logits, prompts, tau_c: (logits * tau_c).softmax(1) @ prompts,
+            "tau_c is on the wrong side: you multiply. A high temperature must make p softer, so divide.",
+        ),
+        Mistake(
+            lambda logits, prompts, tau_c: logits.softmax(1) @ prompts / tau_c,
+            "tau_c is outside of the softmax, where it only scales c. It belongs to the logits.",
+        ),
+        Mistake(
+            lambda logits, prompts, tau_c: logits.softmax(1) @ prompts,
+            "tau_c is missing: that is the classifier's own softmax.",
+        ),
+        Mistake(
+            lambda logits, prompts, tau_c: prompts[logits.argmax(1)],
+            "You take the prompt of the first guess only. The others are the dark knowledge, and argmax lets no "
+            "gradient pass.",
+        ),
+        Mistake(
+            lambda logits, prompts, tau_c: (logits / tau_c) @ prompts,
+            "The softmax is missing: logits are no probabilities, and may be below 0.",
+        ),
+    ),
+    test=_test_condition,
+    probes=_condition_probes,
+)
+
+# ---------------------------------------------------------------- the size of c
+
+
+def size_of_condition(p):
+    """Typical size of an entry of c for prompts from N(0, 1). p [B, N] -> [B]."""
+    return p.square().sum(1).sqrt()
+
+
+def _size_probes() -> list[tuple]:
+    dice = torch.Generator().manual_seed(0)
+    return [((s * torch.randn(5, 40, generator=dice)).softmax(1),) for s in (0.1, 1.0, 3.0)]
+
+
+def _test_size(answer) -> None:
+    for (p,) in _size_probes():
+        prompts = torch.randn(p.shape[1], 20_000, generator=torch.Generator().manual_seed(1))
+        measured = (p @ prompts).square().mean(1).sqrt()
+        said = answer(p)
+        need(np.shape(said) == (len(p),), f"one number per picture, [B]; got the shape {tuple(np.shape(said))}.")
+        need(close(said, measured, 0.03), "mixing 20,000 random prompts gives another size.")
+
+
+_SIZE = Exercise(
+    name="04.size",
+    kind="change",
+    solution=size_of_condition,
+    right="It is what 20,000 random prompts show. One-hot: 1. Uniform over N: 1 / sqrt(N). The softer p is, the more "
+    "quietly the condition speaks to the U-Net.",
+    hints=(
+        "An entry of c is a sum of independent draws, each with variance 1, times p_j.",
+        "Variances of independent terms add, and a factor p_j multiplies a variance by p_j squared.",
+        "The size is the root of the variance.",
+    ),
+    mistakes=(
+        Mistake(lambda p: p.square().sum(1), "That is the variance. The size of an entry is its root."),
+        Mistake(lambda p: p.sum(1).sqrt(), "You add the p_j, which always gives 1. Variances take the factor squared."),
+        Mistake(
+            lambda p: torch.full((len(p),), p.shape[1] ** -0.5),
+            "That is right for a uniform p only; a surer p gives a larger condition.",
+        ),
+        Mistake(lambda p: -(p * p.log()).sum(1), "That is the entropy. It rises as p gets softer; the size falls."),
+    ),
+    test=_test_size,
+    probes=_size_probes,
+)
+
+# ---------------------------------------------------------------- the gradient
+
+
+def gradient_at_z(z, W, prompts, tau_c, g):
+    """dL/dz of the correlation-aware scheme. z [B, d], W [N, d], prompts [N, D], g = dL/dc [B, D] -> [B, d]."""
+    p = (z @ W.T / tau_c).softmax(dim=1)
+    help_of = g @ prompts.T  # e_j . g, [B, N]
+    mean_help = (p * help_of).sum(1, keepdim=True)  # c . g
+    return p * (help_of - mean_help) @ W / tau_c
+
+
+def _gradient_probes() -> list[tuple]:
+    made = []
+    for seed, (B, N, d, D, tau_c) in enumerate([(3, 5, 4, 6, 0.7), (2, 6, 5, 3, 2.0)]):
+        dice = torch.Generator().manual_seed(seed)
+        shapes = (B, d), (N, d), (N, D), (B, D)
+        z, W, E, g = (torch.randn(*shape, generator=dice, dtype=torch.float64) for shape in shapes)
+        made.append((z, W, E, tau_c, g))
+    return made
+
+
+def _finite_differences(z, W, prompts, tau_c, g):
+    """The slope of L = c . g along every entry of z, by moving it a little up and down."""
+    found, step = torch.zeros_like(z), 1e-5
+    for place in np.ndindex(*z.shape):
+        up, down = z.clone(), z.clone()
+        up[place], down[place] = up[place] + step, down[place] - step
+        rise = ((condition(up @ W.T, prompts, tau_c) - condition(down @ W.T, prompts, tau_c)) * g).sum()
+        found[place] = rise / (2 * step)
+    return found
+
+
+def _partly(rule):
+    def answer(z, W, prompts, tau_c, g):
+        p, help_of = (z @ W.T / tau_c).softmax(1), g @ prompts.T
+        return rule(p, help_of, W, tau_c)
+
+    return answer
+
+
+_GRADIENT = Exercise(
+    name="04.gradient",
+    kind="implement",
+    solution=gradient_at_z,
+    right="It agrees with finite differences. Read it once more: a logit is pulled up in proportion to its probability "
+    "and to how much more its prompt would have helped than the mixture did.",
+    hints=(
+        "Section 7 has it. First p [B, N], then e_j . g for all j at once: g @ prompts.T.",
+        "c . g is the mean of the e_j . g under p.",
+        "Sum over j of p_j (e_j . g - c . g) w_j is a matrix product with W; then 1 / tau_c.",
+    ),
+    mistakes=(
+        Mistake(
+            _partly(lambda p, h, W, t: p * (h - (p * h).sum(1, keepdim=True)) @ W),
+            "The factor 1 / tau_c is missing: the logits are divided by tau_c, so the slope is, too.",
+        ),
+        Mistake(
+            _partly(lambda p, h, W, t: (p * h) @ W / t),
+            "c . g is missing. Probabilities add up to 1, so raising one lowers the others: only what is better than "
+            "the mixture is pulled up.",
+        ),
+        Mistake(
+            _partly(lambda p, h, W, t: (h - (p * h).sum(1, keepdim=True)) @ W / t),
+            "The factor p_j is missing: an identity that was out of the question is not pulled at.",
+        ),
+        Mistake(
+            _partly(lambda p, h, W, t: t * (p * (h - (p * h).sum(1, keepdim=True)) @ W)),
+            "tau_c is on the wrong side: a high temperature flattens the slope, so divide by it.",
+        ),
+        Mistake(
+            _partly(lambda p, h, W, t: -(p * (h - (p * h).sum(1, keepdim=True)) @ W) / t),
+            "The sign is turned round: this is the direction of descent, and the gradient was asked for.",
+        ),
+    ),
+    test=lambda answer: follows(
+        answer, _finite_differences, _gradient_probes(), "it differs from finite differences: move z a little and see."
+    ),
+    probes=_gradient_probes,
+)
+
+# ---------------------------------------------------------------- a scheme of one's own
+
+
+class FirstFive(nn.Module):
+    """The five most probable identities only, with probabilities that add up to 1 again."""
+
+    def __init__(self, identities, width, dim, tau_c):
+        super().__init__()
+        self.tau_c = tau_c
+        self.prompts = nn.Parameter(torch.randn(identities, dim))
+
+    def forward(self, logits, z, labels):
+        values, who = logits.topk(5, dim=1)
+        p = (values / self.tau_c).softmax(dim=1)  # [B, 5]
+        return (p[:, :, None] * self.prompts[who]).sum(1)
+
+
+def _scheme(rule):
+    """A class whose forward is `rule(module, logits, z, labels)`, as a mistake would have it."""
+
+    def make(self, identities, width, dim, tau_c):
+        nn.Module.__init__(self)
+        self.tau_c, self.prompts = tau_c, nn.Parameter(torch.randn(identities, dim))
+
+    return type("Mine", (nn.Module,), {"__init__": make, "forward": rule})
+
+
+def _mixture(self, logits):
+    return (logits / self.tau_c).softmax(1) @ self.prompts
+
+
+def _test_scheme(answer) -> None:
+    need(isinstance(answer, type) and issubclass(answer, nn.Module), "hand in the class itself, an nn.Module.")
+    B, N, d, D = 6, 9, 7, 5
+    torch.manual_seed(0)
+    module = answer(N, d, D, 0.5)
+    z, W = torch.randn(B, d, requires_grad=True), torch.randn(N, d)
+    labels = torch.arange(B)
+    c = module(z @ W.T, z, labels)
+    need(c.shape == (B, D), f"the condition has the shape {tuple(c.shape)}; the U-Net wants [B, D], {(B, D)}.")
+    need(torch.isfinite(c).all(), "the condition is not finite.")
+    (gradient,) = torch.autograd.grad(c.square().sum(), z, allow_unused=True) if c.requires_grad else (None,)
+    need(gradient is not None and gradient.abs().max() > 0, "no gradient reaches the feature z: it teaches nothing.")
+    need(answer in SCHEMES.values(), f"it works. Now register it: SCHEMES['mine'] = {answer.__name__}.")
+
+
+def _shape(answer) -> tuple:
+    return tuple(answer(9, 7, 5, 0.5)(torch.randn(6, 9), torch.randn(6, 7), torch.arange(6)).shape)
+
+
+_SCHEME = Exercise(
+    name="04.scheme",
+    kind="implement",
+    solution=FirstFive,
+    right="It gives a condition of the right shape, a gradient reaches the feature through it, and it is registered: "
+    "run(Experiment(tier='smoke', sources='MA', conditioning=NAME)) trains it.",
+    hints=(
+        "Look at CorrelationAware in section 4: __init__(identities, width, dim, tau_c), forward(logits, z, labels).",
+        "forward returns [B, dim], and must contain z or the logits in a way that can be differentiated.",
+        "For example: topk(5) of the logits, a softmax over these five, and their prompts mixed. Then "
+        "SCHEMES['mine'] = Mine.",
+    ),
+    mistakes=(
+        Mistake(
+            _scheme(lambda self, logits, z, labels: self.prompts[labels]),
+            "Nothing of the encoder is in your condition: it is a function of the label, like class-wise as coded. No "
+            "gradient can come back.",
+            lambda answer: _silent(answer) and not _follows_logits(answer),
+        ),
+        Mistake(
+            _scheme(lambda self, logits, z, labels: _mixture(self, logits.detach())),
+            "The value depends on the logits, but no gradient comes back: something is detached, is computed under "
+            "no_grad, or is an argmax.",
+            lambda answer: _silent(answer) and _follows_logits(answer),
+        ),
+        Mistake(
+            _scheme(lambda self, logits, z, labels: _mixture(self, logits)[:, None]),
+            "Your condition has an axis for tokens, [B, 1, dim]. A scheme gives [B, dim]; the training adds that axis.",
+            lambda answer: _shape(answer) == (6, 1, 5),
+        ),
+        Mistake(
+            _scheme(lambda self, logits, z, labels: z),
+            "Your condition has the width of z, and the U-Net wants `dim` numbers. Project it, as InstanceWise does.",
+            lambda answer: _shape(answer) == (6, 7),
+        ),
+    ),
+    test=_test_scheme,
+)
+
+
+def _run_scheme(answer, logits, z):
+    torch.manual_seed(0)
+    return answer(9, 7, 5, 0.5)(logits, z, torch.arange(6))
+
+
+def _silent(answer) -> bool:
+    z = torch.randn(6, 7, requires_grad=True)
+    c = _run_scheme(answer, z @ torch.ones(7, 9), z)
+    return not c.requires_grad or torch.autograd.grad(c.sum(), z, allow_unused=True)[0] is None
+
+
+def _follows_logits(answer) -> bool:
+    first, second = torch.eye(6, 9), torch.eye(6, 9).flip(1)
+    return not torch.equal(_run_scheme(answer, first, torch.ones(6, 7)), _run_scheme(answer, second, -torch.ones(6, 7)))
+
+
+# ---------------------------------------------------------------- "Try it" of the notebook
+
+
+def _test_near(answer) -> None:
+    near, anybody = (float(x) for x in answer)
+    need(
+        0 < near and 2 < max(near, anybody) < 442,
+        "a distance between two mean colours lies between 0 and 442 grey levels.",
+    )
+    need(near != anybody, "the two are equal, so both were measured on the same identities.")
+
+
+_NEAR = Exercise(
+    name="04.1",
+    kind="change",
+    solution=(33.0, 41.0),
+    in_notebook="(near, (half[anybody] - half[labels][:, None]).norm(dim=2).mean())",
+    right="Whichever is smaller in your run: with a trained model of the lite tier the runners-up are nearer. A crude "
+    "measure on one portrait each; notebook 06 asks the truth.",
+    hints=(
+        "half: mean over rows and columns of the upper half of every portrait, [N, 3].",
+        "top[i] names five identities; leave out the true one and keep four.",
+        "Hand in (mean distance to the runners-up, mean distance to random identities), in grey levels.",
+    ),
+    mistakes=(
+        Mistake((0.13, 0.16), "These are of pixels scaled to 1. Portraits are uint8: take grey levels, 0 to 255.",
+                lambda answer: 0 < max(map(float, answer)) < 2),
+        Mistake((0.0, 41.0), "The distance to the runners-up is 0: the true identity is compared with itself.",
+                lambda answer: float(answer[0]) == 0),
+        Mistake((1089.0, 1681.0), "These are squared distances; take the root.",
+                lambda answer: max(map(float, answer)) > 442),
+    ),
+    test=_test_near,
+)  # fmt: skip
+
+
+def _test_inside(answer) -> None:
+    aware, class_wise, instance = (float(x) for x in answer)
+    need(max(aware, class_wise, instance) < 1.001, "a part of a length cannot be above 1.")
+    need(min(aware, class_wise) > 0.999, "by the formulas, the first two gradients are combinations of the rows w_j.")
+    need(0 < instance < 0.99, "the gradient of the instance-wise scheme does not pass the classifier.")
+
+
+_INSIDE = Exercise(
+    name="04.2",
+    kind="change",
+    solution=(1.0, 1.0, 0.8),
+    in_notebook='tuple(float((by_autograd(s)[1] @ basis).norm() / by_autograd(s)[1].norm()) '
+    'for s in ("correlation-aware", "class-wise", "instance-wise"))',
+    right="The first two lie in the span of the classifier's rows: through a classifier nothing else can pass. The "
+    "instance-wise gradient is free, for better or worse.",
+    hints=(
+        "torch.linalg.qr(Ws.t()).Q has orthonormal columns that span the ten rows.",
+        "The length of gradient @ Q over that of the gradient is the part inside.",
+        "Hand in three parts: correlation-aware, class-wise, instance-wise.",
+    ),
+    mistakes=(
+        Mistake((0.8, 1.0, 1.0), "The order: correlation-aware, class-wise, instance-wise.",
+                lambda answer: min(map(float, answer)) > 0 and float(answer[2]) > 0.999 > float(answer[0])),
+        Mistake((0.0, 0.0, 0.6), "That is the part outside of the span; the part inside was asked for.",
+                lambda answer: max(map(float, answer[:2])) < 0.01),
+    ),
+    test=_test_inside,
+)  # fmt: skip
+
+
+def _test_no_dose(answer) -> None:
+    need(isinstance(answer, str), "hand in the name of one scheme.")
+    need(answer in SCHEMES, f"{answer!r} is no scheme; there are {', '.join(SCHEMES)}.")
+    need(answer == "class-wise-rescaled", "that scheme sends a gradient, and a number times it can have any length.")
+
+
+_NO_DOSE = Exercise(
+    name="04.3",
+    kind="diagnose",
+    solution="class-wise-rescaled",
+    in_notebook="next(scheme for scheme in after.index if not after[scheme])",
+    right="Its gradient is exactly zero, and no lambda makes zero louder. For the others lambda is the wanted ratio "
+    "over their own.",
+    hints=(
+        "lambda is the wanted ratio divided by the scheme's own ratio.",
+        "When has that division no answer? Look for a zero in the table of section 8.",
+    ),
+    mistakes=(
+        Mistake("class-wise", "Class-wise, as the text says, is quiet at the start but not silent: p_y remains in it."),
+        Mistake(
+            "instance-wise", "Instance-wise is the loudest of Table 7: it needs a smaller lambda, and there is one."
+        ),
+        Mistake(
+            "correlation-aware", "That is the scheme whose ratio the others should have: its lambda is the tier's."
+        ),
+    ),
+    test=_test_no_dose,
+)
+
+EXERCISES = (_CONDITION, _SIZE, _GRADIENT, _SCHEME, _NEAR, _INSIDE, _NO_DOSE)

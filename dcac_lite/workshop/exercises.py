@@ -1,0 +1,25 @@
+"""All exercises and predictions of the book, by name."""
+
+from importlib import import_module
+
+from .exercise import Exercise, Prediction
+
+CHAPTERS = ("00", "01", "02", "03", "04", "05", "06")
+_modules = [import_module(f".chapter_{number}", __package__) for number in CHAPTERS]
+
+EXERCISES: dict[str, Exercise] = {e.name: e for module in _modules for e in module.EXERCISES}
+PREDICTIONS: dict[str, Prediction] = {p.name: p for module in _modules for p in module.PREDICTIONS}
+
+
+def exercise(name: str) -> Exercise:
+    """The exercise of a name; raises ValueError with the names there are."""
+    if name not in EXERCISES:
+        raise ValueError(f"There is no exercise {name!r}; there are {', '.join(EXERCISES)}.")
+    return EXERCISES[name]
+
+
+def prediction(name: str) -> Prediction:
+    """The prediction of a name; raises ValueError with the names there are."""
+    if name not in PREDICTIONS:
+        raise ValueError(f"There is no prediction {name!r}; there are {', '.join(PREDICTIONS)}.")
+    return PREDICTIONS[name]

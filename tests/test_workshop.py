@@ -1,0 +1,222 @@
+"""Exercises answer back: every blank is not attempted, every solution right, every known mistake told why. Editions are
+whole, know every exercise, and refuse a folder that is taken."""
+
+import ast
+import json
+from collections import Counter
+
+import nbformat
+import pytest
+
+from dcac_lite import SCHEMES
+from dcac_lite.__main__ import main
+from dcac_lite.tools.reproduce import NOTEBOOKS
+from dcac_lite.workshop import check, hint, predict, reveal
+from dcac_lite.workshop.edition import asked, learners, solutions, stub, tagged
+from dcac_lite.workshop.exercise import judge
+from dcac_lite.workshop.exercises import EXERCISES, PREDICTIONS
+
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+by_name = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+by_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+MISTAKES = [(e, m) for e in EXERCISES.values() for m in e.mistakes]
+by_mistake = pytest.mark.parametrize(
+    ("exercise", "mistake"), MISTAKES, ids=[f"{e.name}-{e.mistakes.index(m)}" for e, m in MISTAKES]
+)
+
+
+@pytest.fixture(autouse=True)
+def desk(tmp_path, monkeypatch):
+    """A folder of one's own for predictions, and no scheme left behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dcac_lite.workshop.desk._hinted", Counter())
+    before = dict(SCHEMES)
+    yield
+    SCHEMES.clear()
+    SCHEMES.update(before)
+
+
+def cells_of(path, tag: str) -> list:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if tagged(cell, tag)]
+
+
+def run_alone(code: str) -> None:
+    exec(compile(code, "cell", "exec"), {})
+
+
+# ---------------------------------------------------------------- answers
+
+
+@by_exercise
+def test_a_blank_is_not_attempted_and_a_solution_is_right(exercise):
+    if isinstance(exercise.solution, type):
+        SCHEMES["mine"] = exercise.solution
+    assert judge(exercise, ...).state == judge(exercise, None).state == "not attempted"
+    if exercise.given is not None:
+        assert judge(exercise, exercise.given).state == "not attempted"
+    verdict = judge(exercise, exercise.solution)
+    assert (verdict.state, verdict.says) == ("right", exercise.right)
+
+
+@by_mistake
+def test_every_known_mistake_is_told_why(exercise, mistake):
+    verdict = judge(exercise, mistake.answer)
+    assert (verdict.state, verdict.says) == ("not yet", mistake.says)
+
+
+def test_mistakes_and_hints_say_something_of_their_own():
+    said = [mistake.says for _, mistake in MISTAKES]
+    assert len(set(said)) == len(said)
+    for exercise in EXERCISES.values():
+        assert len(exercise.hints) >= 2 and len(exercise.mistakes) >= 2, exercise.name
+
+
+def test_an_unknown_mistake_is_told_what_is_missing(capsys):
+    check("02.eq6", lambda z, labels, prototypes, tau: (z @ prototypes.T / tau).mean() ** 2)
+    assert "not yet. It differs from Eq. 6" in capsys.readouterr().out
+    check("02.eq6", lambda z, labels, prototypes, tau: z / 0 * None)
+    assert "It stops with TypeError" in " ".join(capsys.readouterr().out.split())
+    check("02.eq6", 3.0)
+    assert "Hand in the function itself" in capsys.readouterr().out
+    check("02.1", (0.5, 2.0))
+    assert "not yet. Another margin" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no exercise '02.9'; there are 00.ap"):
+        check("02.9", 1)
+
+
+def test_hints_come_in_turn(capsys):
+    for _ in range(4):
+        hint("02.3")
+    first, second, *rest = capsys.readouterr().out.split("02.3: hint ")[1:]
+    assert first.startswith("1 of 2") and all(words == second for words in rest)
+
+
+# ---------------------------------------------------------------- predictions
+
+
+def test_a_prediction_is_kept_before_and_revealed_after(capsys):
+    reveal("04.softer")
+    predict("04.softer", ...)
+    predict("04.softer", "it melts")
+    said = capsys.readouterr().out
+    assert said.count("not attempted") == 2 and "'it melts' is none of the answers" in said
+    predict("04.softer", "it grows")
+    reveal("04.softer")
+    assert '"it shrinks", you predicted "it grows". Prompts' in capsys.readouterr().out
+
+
+def test_a_class_is_tallied(tmp_path, capsys):
+    for learner, answers in {"ana": ["it grows"], "ben": ["it shrinks"], "eva": ["it grows", "it shrinks"]}.items():
+        for answer in answers:
+            predict("04.softer", answer)
+        (tmp_path / "predictions.json").rename(tmp_path / f"{learner}.json")
+    capsys.readouterr()
+    assert not main(["workshop", "tally", str(tmp_path)])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "3 learners" and "1 it grows" in lines and "* 2 it shrinks" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["tally"], "tally wants the folder"),
+        (["tally", "empty"], "no predictions below empty"),
+        (["tally", "strange"], "holds no predictions"),
+        (["strange", "more"], "more is one word too many"),
+        (["strange"], "is there and not empty"),
+    ],
+)
+def test_what_the_command_cannot_use_is_one_sentence(arguments, sentence, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "a.json").write_text(json.dumps([1]))
+    with pytest.raises(SystemExit) as stopped:
+        main(["workshop", *arguments])
+    assert stopped.value.code == 2 and sentence in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+def test_every_exercise_has_its_cell_and_every_cell_its_exercise():
+    stubs = [stub(cell) for path in PATHS for cell in cells_of(path, "exercise")]
+    named = {function: [name for code in stubs if (name := asked(code, function))] for function in
+             ("check", "predict", "reveal")}  # fmt: skip
+    assert sorted(named["check"]) == sorted(EXERCISES)
+    assert sorted(named["predict"]) == sorted(named["reveal"]) == sorted(PREDICTIONS)
+
+
+@by_name
+def test_a_solution_is_folded_below_the_reader_s_own_cell(path):
+    cells = nbformat.read(path, as_version=4).cells
+    for before, cell in zip(cells, cells[1:]):
+        if tagged(cell, "exercise"):
+            assert not cell.outputs and all(line.startswith("#") for line in cell.source.splitlines())
+        if tagged(cell, "solution"):
+            assert tagged(before, "exercise") or tagged(before, "solution"), cell.source
+            assert cell.metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
+
+
+@by_name
+def test_a_reader_s_cell_takes_no_name_from_the_notebook(path):
+    notebook = learners(nbformat.read(path, as_version=4))
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    theirs, ours = (
+        [node for cell in code if tagged(cell, "exercise") == kind for node in ast.walk(ast.parse(cell.source))]
+        for kind in (True, False)
+    )
+    bound = {n.id for n in theirs if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    bound |= {n.name for n in theirs if isinstance(n, ast.FunctionDef)}
+    assert not bound & {n.id for n in ours if isinstance(n, ast.Name)}
+
+
+@by_name
+def test_stubs_run_and_say_that_nothing_was_attempted(path, capsys):
+    for cell in learners(nbformat.read(path, as_version=4)).cells:
+        if tagged(cell, "exercise"):
+            run_alone(cell.source)
+            assert (asked(cell.source, "check") is None) or "not attempted." in capsys.readouterr().out
+
+
+@by_name
+def test_shown_solutions_run_and_are_right(path, capsys):
+    for cell in solutions(nbformat.read(path, as_version=4)).cells:
+        name = asked(cell.source, "check") if tagged(cell, "exercise") else None
+        if name and not EXERCISES[name].in_notebook:
+            run_alone(cell.source)
+            assert "right." in capsys.readouterr().out
+
+
+def test_editions_are_whole_and_apart(tmp_path, capsys):
+    assert not main(["workshop", "out"]) and not main(["workshop", "new/taught", "--for", "instructor"])
+    names = {path.name for path in PATHS}
+    assert names <= {p.name for p in (tmp_path / "out").iterdir()} and names <= {
+        p.name for p in (tmp_path / "out" / "solutions").iterdir()
+    }
+    for path in PATHS:
+        mine, taught = (nbformat.read(tmp_path / folder / path.name, as_version=4) for folder in ("out", "new/taught"))
+        nbformat.validate(mine), nbformat.validate(taught)
+        assert not [cell for cell in mine.cells if tagged(cell, "solution")]
+        kept = [cell.source for cell in nbformat.read(path, as_version=4).cells if not tagged(cell, "exercise")]
+        assert [source for source in kept if source not in {cell.source for cell in taught.cells}] == []
+    assert "Notes for the instructor, 02.eq7" in (tmp_path / "new/taught/02_baseline_reid.ipynb").read_text()
+
+
+def test_nothing_half_written_is_left(tmp_path, monkeypatch):
+    def stop(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("dcac_lite.workshop.edition.nbformat.write", stop)
+    with pytest.raises(SystemExit):
+        main(["workshop", "out"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_shown_between_a_prediction_and_its_revelation():
+    (path,) = NOTEBOOKS.glob("04_*.ipynb")
+    notebook = learners(nbformat.read(path, as_version=4))
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    start = next(k for k, cell in enumerate(code) if asked(cell.source, "predict") == "04.softer")
+    stop = next(k for k, cell in enumerate(code) if asked(cell.source, "reveal") == "04.softer")
+    assert stop - start > 2 and not any(cell.outputs for cell in code[start:stop])
+    assert any(cell.outputs for cell in code[:start])
