@@ -86,8 +86,10 @@ def figures_root() -> Path:
 
 
 def figures_folder(tier: str) -> Path:
-    """Folder that the notebooks write their figures to: `$DCAC_FIGURES`, or `TIER/figures/` in the runs folder."""
-    return _named("DCAC_FIGURES") or runs_root() / tier / "figures"
+    """Folder that the notebooks write their figures to, made if it is not there: `$DCAC_FIGURES`, or `TIER/figures/`
+    in the runs folder. Raises PermissionError where this user may not write in it."""
+    named = _named("DCAC_FIGURES")
+    return own_folder(named, "DCAC_FIGURES") if named else own_folder(runs_root() / tier / "figures")
 
 
 def results_folder(in_place: bool) -> Path:

@@ -16,7 +16,7 @@ from string import Formatter
 from types import UnionType
 from typing import get_type_hints
 
-from ..paths import PACKAGE, figures_folder, own_folder, replacing
+from ..paths import PACKAGE, figures_folder, replacing
 from ..tiers import REHEARSAL, TIERS, Tier
 
 #: Colours that colour-blind readers can tell apart; one meaning each within its group, through the whole book.
@@ -144,8 +144,7 @@ def start(namespace: dict, **expected) -> Setup:
     a tuple of allowed values or a `range`. papermill silently accepts unknown names and any type; this does not.
     Also sets the figure style and keeps the libraries' chatter out of the notebook.
 
-    Raises ParameterError in one sentence that lists the right names, types or values, and PermissionError where the
-    figures' folder is not this user's."""
+    Raises ParameterError in one sentence that lists the right names, types or values."""
     unknown = _injected_names(namespace) - set(expected)
     if unknown:
         raise ParameterError(
@@ -161,7 +160,7 @@ def start(namespace: dict, **expected) -> Setup:
 
         prepare()
     _prepare_session()
-    return Setup(tier, own_folder(figures_folder(tier.name)))
+    return Setup(tier, figures_folder(tier.name))
 
 
 def experiment_rules() -> dict:

@@ -92,7 +92,7 @@ def data() -> str:
 
 def runs() -> str:
     root = own_folder(runs_root())
-    own_folder(figures_folder("lite"), "DCAC_FIGURES" if os.environ.get("DCAC_FIGURES") else "DCAC_RUNS")
+    figures_folder("lite")
     if (free := shutil.disk_usage(root).free) < DISK:
         raise ValueError(f"{free / GB:.1f} GB of disk are free at {root}; expected {DISK / GB} GB: make room.")
     others = "".join(f"; finished runs also from {other}" for other in runs_roots()[1:])
