@@ -23,7 +23,7 @@ DOORS = {  # name: module, help
     "status": (".tools.status", "what of the committed outputs is current, and what is stale because of which file"),
     "same": (".tools.same", "does the present code compute what an earlier commit computed?"),
     "compare": (".tools.compare", "does a run made again agree with the shipped table of many seeds?"),
-    "study": (".studies.study", "train the runs of a study and gather them in a table"),
+    "study": (".studies.growing", "train the runs of a study and gather them in a table"),
     "tables": (".studies.command", "the jobs behind `make tables`, and how the last batch stands"),
     "cam-study": (".studies.cam", "measure maps, probabilities and features of five seeds; writes a table"),
     "export": (".release.export", "the trained encoder alone, as a folder and as ONNX"),

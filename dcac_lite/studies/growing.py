@@ -1,5 +1,12 @@
-"""A study's table as it grows, over days and machines: what a table holds need not be trained again."""
+"""A study's table as it grows, over days and machines: what a table holds need not be trained again.
 
+`python -m dcac_lite study NAME` trains what is missing of a study and writes `results/NAME.csv` in the runs
+folder, one row per run and target, again and again as it grows; `--in-place` writes the published table in
+`figures/results/` instead. What a table of either folder holds, made by this code, is taken as it is.
+"""
+
+import argparse
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +15,12 @@ from ..code_key import RESULTS, code_key
 from ..data.domains import training_set
 from ..data.load import load_domain
 from ..experiment import Experiment
-from ..runs import find
+from ..paths import figures_root, replacing, results_folder, runs_root
+from ..runs import find, provenance
+from ..tiers import LITE
 from ..tools.same import same_keys, same_pictures
-from .study import Job, experiment_of, rows_of_run, run_study
+from ..tools.status import recording
+from .study import STUDIES, Job, experiment_of, rows_of, rows_of_run, run_study
 
 BLOCK = 16  # jobs between two tables
 
@@ -87,3 +97,33 @@ def _lacking(wanted: Sequence[Experiment], jobs: Sequence[Job], there: set[tuple
         and jobs[k][0].precision is None
     }
     return sorted(fresh | partners)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", nargs="?", choices=[*STUDIES], help="which study")
+    parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
+    parser.add_argument("--in-place", action="store_true", help="write the published table, figures/results/STUDY.csv")
+    parser.add_argument("--job", help=argparse.SUPPRESS)  # one run in a process of its own
+    parser.set_defaults(call=_study)
+
+
+def _study(arguments: argparse.Namespace) -> None:
+    if arguments.job:
+        values, targets = json.loads(arguments.job)
+        print(json.dumps(rows_of(Experiment(**values), targets)))
+        return
+    if arguments.study is None:
+        raise ValueError(f"name a study: {', '.join(STUDIES)}")
+    path = results_folder(arguments.in_place) / f"{arguments.study}.csv"
+    known = [root / "results" / f"{study}.csv" for root in (figures_root(), runs_root()) for study in STUDIES]
+    tables = growing(STUDIES[arguments.study](), known, arguments.workers)
+    while True:
+        with recording(path):
+            if (table := next(tables, None)) is None:
+                return
+            with replacing(path) as temporary:
+                table.to_csv(temporary, index=False)
+        print(f"{len(table)} rows in {path} ({provenance()['device']}, tier {LITE.name}).")

@@ -1,12 +1,6 @@
-"""Studies: many runs side by side, gathered into one tidy table with provenance.
+"""Studies: many runs side by side, gathered into one tidy table with provenance. The tuning studies look at the
+validation domain V and at nothing else. `growing` trains what is missing of a study and writes its table."""
 
-`python -m dcac_lite study NAME` trains what is missing of a study and writes `results/NAME.csv` in the runs
-folder, one row per run and target, again and again as it grows; `--in-place` writes the published table in
-`figures/results/` instead. What a table of either folder holds, made by this code, is not trained again. The tuning
-studies look at the validation domain V and at nothing else.
-"""
-
-import argparse
 import json
 import os
 import subprocess
@@ -20,10 +14,9 @@ from pathlib import Path
 from ..code_key import RESULTS, code_key
 from ..data.registry import DOMAIN_NAMES
 from ..experiment import Experiment
-from ..paths import CLONE, figures_root, own_folder, replacing, results_folder, runs_root
-from ..runs import Run, provenance, run
-from ..tiers import LITE, paper_tau_c
-from ..tools.status import recording
+from ..paths import CLONE, figures_root, own_folder, runs_root
+from ..runs import Run, run
+from ..tiers import paper_tau_c
 from . import teaching
 from .statistics import PAIR, paired_interval, probability
 
@@ -228,32 +221,3 @@ def compare(table, metric: str = "mAP"):
 def results_file(study: str) -> Path:
     """The published table of a study: `figures/results/STUDY.csv`."""
     return figures_root() / "results" / f"{study}.csv"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", nargs="?", choices=[*STUDIES], help="which study")
-    parser.add_argument("--workers", type=int, default=2, help="processes at a time, one thread each (default 2)")
-    parser.add_argument("--in-place", action="store_true", help="write the published table, figures/results/STUDY.csv")
-    parser.add_argument("--job", help=argparse.SUPPRESS)  # one run in a process of its own
-    parser.set_defaults(call=_study)
-
-
-def _study(arguments: argparse.Namespace) -> None:
-    if arguments.job:
-        values, targets = json.loads(arguments.job)
-        print(json.dumps(rows_of(Experiment(**values), targets)))
-        return
-    if arguments.study is None:
-        raise ValueError(f"name a study: {', '.join(STUDIES)}")
-    from .growing import growing
-
-    path = results_folder(arguments.in_place) / f"{arguments.study}.csv"
-    known = [root / "results" / f"{study}.csv" for root in (figures_root(), runs_root()) for study in STUDIES]
-    tables = growing(STUDIES[arguments.study](), known, arguments.workers)
-    while True:
-        with recording(path):
-            if (table := next(tables, None)) is None:
-                return
-            with replacing(path) as temporary:
-                table.to_csv(temporary, index=False)
-        print(f"{len(table)} rows in {path} ({provenance()['device']}, tier {LITE.name}).")
