@@ -64,8 +64,10 @@ def wheelhouse(folder: Path) -> None:
         wheel = [str(Path(place, "bin", "python")), "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
         if sys.platform == "linux" and not has_nvidia_driver():
             pinned = [pin for pin in pins() if pin.split("==")[0] in WITH_CUDA]
-            once = ["--retries", "0", "--timeout", "20"]
-            subprocess.run([*wheel, "--no-deps", "--index-url", CPU_BUILDS, *once, *pinned], **_SILENT)
+            subprocess.run(
+                [*wheel, "--no-deps", "--index-url", CPU_BUILDS, "--retries", "0", "--timeout", "20", *pinned],
+                **_SILENT,
+            )
         # where both are found, pip takes the build without CUDA: its version, 2.15.0+cpu, counts as the later one
         done = subprocess.run([*wheel, "--find-links", str(folder), *wanted])
     if done.returncode:

@@ -264,3 +264,40 @@ def test_without_a_gpu_the_builds_without_cuda_are_tried_first(monkeypatch, caps
     assert command[:3] == ["uv", "pip", "install"] and "cpu" in command
     assert [pin.split("==")[0] for pin in command if "==" in pin] == ["torch", "torchvision"]
     assert ("its usual ones, 6 GB, do as well" in capsys.readouterr().out) != reached
+
+
+def pretending(monkeypatch):
+    """The commands that `setup_environment` would run, and the module."""
+    import setup_environment
+
+    asked = []
+
+    def pretend(command, **options):
+        asked.append([str(word) for word in command])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(setup_environment.subprocess, "run", pretend)
+    monkeypatch.setattr(setup_environment, "has_nvidia_driver", lambda: False)
+    return asked, setup_environment
+
+
+def test_the_wheelhouse_holds_every_pin_and_what_installs_the_clone(monkeypatch, tmp_path):
+    asked, setup_environment = pretending(monkeypatch)
+    setup_environment.wheelhouse(tmp_path)
+    pins = [f"{name}=={version}" for name, version in pip_pins().items()]
+    assert set(asked[-1]) >= {"wheel", "--wheel-dir", str(tmp_path), *pins, "setuptools>=77"}
+    assert not [command for command in asked if "-e" in command or "-e ." in command]
+
+
+def test_without_a_network_pip_alone_installs(monkeypatch, tmp_path):
+    """It reads PIP_NO_INDEX and PIP_FIND_LINKS, which uv does not."""
+    asked, setup_environment = pretending(monkeypatch)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(setup_environment.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(setup_environment, "VENV", tmp_path)
+    monkeypatch.setattr(setup_environment, "STAMP", tmp_path / "installed-from")
+    monkeypatch.setattr(setup_environment, "NEEDED_GB", 0)
+    setup_environment.main()
+    made, installed = asked
+    assert made[1:3] == ["-m", "venv"] and installed[:3] == [str(tmp_path / "bin" / "python"), "-m", "pip"]
+    assert not [word for word in made + installed if "uv" in word.split("/")]
