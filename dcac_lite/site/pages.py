@@ -14,6 +14,7 @@ from ..book.notebook import captions
 from ..paths import CLONE, figures_root
 from ..studies.scorecard import VERDICTS
 from ..tools.reproduce import NOTEBOOKS
+from .references import introduce, refer
 
 #: Documents that are pages too; whatever else they link to comes along as a file.
 DOCUMENTS = (
@@ -65,12 +66,17 @@ def write_pages(folder: Path) -> None:
     for picture in (*figures_root().glob("*.svg"), *figures_root().glob("*.png"), *figures_root().glob("*.csv")):
         shutil.copyfile(picture, folder / "figures" / picture.name)
     (folder / "notebooks").mkdir()
-    printed = {}
-    for path in notebooks:
-        notebook = nbformat.read(path, as_version=4)
+    printed, equations = {}, set()
+    read = {path: nbformat.read(path, as_version=4) for path in notebooks}
+    texts = [cell for notebook in read.values() for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell in texts:
+        cell.source = introduce(cell.source, equations)
+    for cell in texts:
+        cell.source = refer(cell.source, equations)
+    for path, notebook in read.items():
         printed[path.stem] = make_fit(notebook)
         nbformat.write(notebook, folder / "notebooks" / path.name)
-    (folder / "index.md").write_text(first_page(notebooks, printed["14_scorecard"]["14_scorecard"]), encoding="utf-8")
+    (folder / "index.md").write_text(first_page(notebooks, printed), encoding="utf-8")
     (folder / "figures.md").write_text(list_of_figures(printed), encoding="utf-8")
     (folder / "explorers.md").write_text(page_of_explorers(), encoding="utf-8")
 
@@ -143,8 +149,9 @@ def title_of(path: Path) -> str:
     return nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
 
 
-def first_page(notebooks: list[Path], caption: str) -> str:
-    """The scorecard in short, with its figure, and the ways into the book. caption: of the scorecard's figure."""
+def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str:
+    """The scorecard in short, with its figure, and the ways into the book. printed: as of `list_of_figures`."""
+    caption = printed["14_scorecard"]["14_scorecard"]
     card = pd.read_csv(figures_root() / "14_scorecard.csv")
     once = card.loc[card["same_test_as"].isna(), "verdict"]  # the same comparison counts once
     counts = "\n".join(f"* **{(once == verdict).sum()}** {verdict}" for verdict in VERDICTS)
@@ -211,7 +218,8 @@ those of this tier; the rules, and all claims, stand in [notebook 14](notebooks/
 
 
 def list_of_figures(printed: dict[str, dict[str, str]]) -> str:
-    """Every figure with its caption, its place, its picture, its data, and the hash of the code cells it came from."""
+    """Every figure with its caption, its place, its picture, its data, and the hash of the code cells it came from.
+    printed: captions, by notebook and figure."""
     made_from = json.loads((figures_root() / "made_from.json").read_text())
     numbers = {name: number for number, name in numbered().items()}
     parts = ["# All figures\n\nWhere each stands, its picture and the numbers it was drawn from."]
