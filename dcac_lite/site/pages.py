@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from ..book.notebook import captions
+from ..book.notebook import captions, readable
 from ..paths import CLONE, figures_root
 from ..studies.scorecard import VERDICTS
 from ..tools.reproduce import NOTEBOOKS
@@ -52,6 +52,7 @@ EXPLORERS = {
     ),
 }
 STATIC = Path(__file__).with_name("static")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 _HIDDEN = '<p style="position:absolute;'  # a description for screen readers, where pictures have none
 
 
@@ -156,11 +157,12 @@ def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str
     once = card.loc[card["same_test_as"].isna(), "verdict"]  # the same comparison counts once
     counts = "\n".join(f"* **{(once == verdict).sum()}** {verdict}" for verdict in VERDICTS)
     told = card[card["effect"].notna() | (card["id"] == card["id"][0])]  # others refer to the first
-    rows = "\n".join(
-        f"| {c.says} | {c.setting} | {'' if pd.isna(c.paper) else f'{c.paper:+.1f}'} | "
-        f"{'' if pd.isna(c.effect) else f'{c.effect:+.2f} [{c.low:.2f}, {c.high:.2f}]'} | {c.verdict} |"
-        for c in told.itertuples()
-    )
+    rows = []
+    for c in told.itertuples():
+        paper = "" if pd.isna(c.paper) else readable(c.paper, 2)
+        here = "" if pd.isna(c.effect) else "{} [{}, {}]".format(*(readable(v, 2) for v in (c.effect, c.low, c.high)))
+        rows.append(f"| {c.says} | {c.setting} | {paper} | {here.replace(' ', NO_BREAK)} | {c.verdict} |")
+    claims = "\n".join(rows)
     toctree = "\n".join(f"notebooks/{path.stem}" for path in notebooks)
     others = "\n".join(
         ["figures", "explorers", "How to run it <README>", "TROUBLESHOOTING", "figures/tables", "data_cards/README"]
@@ -180,11 +182,7 @@ those of this tier; the rules, and all claims, stand in [notebook 14](notebooks/
 
 | claim | setting | in the paper | here | verdict |
 |---|---|---|---|---|
-{rows}
-
-[![{caption}](figures/14_scorecard.png)](notebooks/14_scorecard.ipynb)
-
-{caption} {files_of("14_scorecard", "figures")}
+{claims}
 
 ## Where to go
 
@@ -193,6 +191,12 @@ those of this tier; the rules, and all claims, stand in [notebook 14](notebooks/
 * Play: [explorers](explorers.md) that run in this page.
 * Look: [all figures](figures.md), with their data.
 * Run: [README](README.md) says how.
+
+## Every claim at once
+
+[![{caption}](figures/14_scorecard.png)](notebooks/14_scorecard.ipynb)
+
+{caption} {files_of("14_scorecard", "figures")}
 
 ```{{toctree}}
 :hidden:
@@ -222,10 +226,13 @@ def list_of_figures(printed: dict[str, dict[str, str]]) -> str:
     printed: captions, by notebook and figure."""
     made_from = json.loads((figures_root() / "made_from.json").read_text())
     numbers = {name: number for number, name in numbered().items()}
-    parts = ["# All figures\n\nWhere each stands, its picture and the numbers it was drawn from."]
+    parts = [
+        "# All figures\n\nWhere each stands, its picture, the numbers it was drawn from, and the key of the code that "
+        "drew it, which `python -m dcac_lite status` compares with the present one."
+    ]
     for stem, figures in printed.items():
         file = f"notebooks/{stem}.ipynb"
-        parts.append(f"## {title_of(CLONE / file)}\n\nCode cells: `{made_from[file][file]}`.")
+        parts.append(f"## {title_of(CLONE / file)}\n\nKey: `{made_from[file][file]}`.")
         parts += [
             f"* [Figure {numbers[name]}](#{anchor(name)}): {caption} {files_of(name, 'figures')}"
             for name, caption in figures.items()
