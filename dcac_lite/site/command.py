@@ -45,7 +45,8 @@ def build(out: Path, tier: str = "lite") -> Path:
     from .explorers import write_explorers
     from .pages import write_pages
 
-    part = temporary_name(out.resolve())
+    part = temporary_name(out.resolve())  # MyST-NB writes beside the folder that it is told
+    html = part / "html"
     with tempfile.TemporaryDirectory() as folder:
         pages, log = Path(folder) / "pages", Path(folder) / "warnings.txt"
         try:
@@ -54,13 +55,13 @@ def build(out: Path, tier: str = "lite") -> Path:
             with docutils_namespace(), open(log, "w", encoding="utf-8") as warnings:
                 settings = {"html_static_path": [str(pages / "_static")]}
                 made = Path(folder) / "doctrees"
-                Sphinx(pages, SETTINGS, part, made, "html", settings, status=None, warning=warnings).build()
+                Sphinx(pages, SETTINGS, html, made, "html", settings, status=None, warning=warnings).build()
             warned = re.sub(r"\x1b\[[\d;]*m", "", log.read_text(encoding="utf-8")).replace(f"{pages}/", "")
-            if found := warned.splitlines() + problems(part):
+            if found := warned.splitlines() + problems(html):
                 raise ValueError("\n".join(["the book has faults:", *found]))
-            (part / _MARK).touch()
+            (html / _MARK).touch()
             shutil.rmtree(out, ignore_errors=True)
-            part.rename(out)
+            html.rename(out)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return out / "index.html"

@@ -18,6 +18,7 @@ html_theme = "furo"
 html_title = "dcac-lite: the book"
 html_math_renderer = "mathml"
 html_css_files, html_js_files = ["site.css"], [("site.js", {"defer": "defer"})]
+html_show_search_summary = False  # for which the search would fetch pages, what browsers refuse on file://
 html_copy_source = html_show_copyright = False
 # colours with a contrast of at least 7 to 1 (WCAG AAA)
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
@@ -40,7 +41,8 @@ def _inline(translator, node) -> None:
 
 
 def _block(translator, node) -> None:
-    translator.body.append(f'<div class="equation">{mathml(node.astext(), block=True)}</div>')
+    places = "".join(f'<span id="{name}"></span>' for name in node["ids"])
+    translator.body.append(f'<div class="equation">{places}{mathml(node.astext(), block=True)}</div>')
     raise nodes.SkipNode
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from ..book.notebook import captions
+from ..book.notebook import captions, readable
 from ..paths import CLONE, figures_root
 from ..studies.scorecard import VERDICTS
 from ..tools.reproduce import NOTEBOOKS
+from .references import introduce, refer
 
 #: Documents that are pages too; whatever else they link to comes along as a file.
 DOCUMENTS = (
@@ -51,6 +52,7 @@ EXPLORERS = {
     ),
 }
 STATIC = Path(__file__).with_name("static")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 _HIDDEN = '<p style="position:absolute;'  # a description for screen readers, where pictures have none
 
 
@@ -65,12 +67,17 @@ def write_pages(folder: Path) -> None:
     for picture in (*figures_root().glob("*.svg"), *figures_root().glob("*.png"), *figures_root().glob("*.csv")):
         shutil.copyfile(picture, folder / "figures" / picture.name)
     (folder / "notebooks").mkdir()
-    printed = {}
-    for path in notebooks:
-        notebook = nbformat.read(path, as_version=4)
+    printed, equations = {}, set()
+    read = {path: nbformat.read(path, as_version=4) for path in notebooks}
+    texts = [cell for notebook in read.values() for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell in texts:
+        cell.source = introduce(cell.source, equations)
+    for cell in texts:
+        cell.source = refer(cell.source, equations)
+    for path, notebook in read.items():
         printed[path.stem] = make_fit(notebook)
         nbformat.write(notebook, folder / "notebooks" / path.name)
-    (folder / "index.md").write_text(first_page(notebooks, printed["14_scorecard"]["14_scorecard"]), encoding="utf-8")
+    (folder / "index.md").write_text(first_page(notebooks, printed), encoding="utf-8")
     (folder / "figures.md").write_text(list_of_figures(printed), encoding="utf-8")
     (folder / "explorers.md").write_text(page_of_explorers(), encoding="utf-8")
 
@@ -143,17 +150,19 @@ def title_of(path: Path) -> str:
     return nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
 
 
-def first_page(notebooks: list[Path], caption: str) -> str:
-    """The scorecard in short, with its figure, and the ways into the book. caption: of the scorecard's figure."""
+def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str:
+    """The scorecard in short, with its figure, and the ways into the book. printed: as of `list_of_figures`."""
+    caption = printed["14_scorecard"]["14_scorecard"]
     card = pd.read_csv(figures_root() / "14_scorecard.csv")
     once = card.loc[card["same_test_as"].isna(), "verdict"]  # the same comparison counts once
     counts = "\n".join(f"* **{(once == verdict).sum()}** {verdict}" for verdict in VERDICTS)
     told = card[card["effect"].notna() | (card["id"] == card["id"][0])]  # others refer to the first
-    rows = "\n".join(
-        f"| {c.says} | {c.setting} | {'' if pd.isna(c.paper) else f'{c.paper:+.1f}'} | "
-        f"{'' if pd.isna(c.effect) else f'{c.effect:+.2f} [{c.low:.2f}, {c.high:.2f}]'} | {c.verdict} |"
-        for c in told.itertuples()
-    )
+    rows = []
+    for c in told.itertuples():
+        paper = "" if pd.isna(c.paper) else readable(c.paper, 2)
+        here = "" if pd.isna(c.effect) else "{} [{}, {}]".format(*(readable(v, 2) for v in (c.effect, c.low, c.high)))
+        rows.append(f"| {c.says} | {c.setting} | {paper} | {here.replace(' ', NO_BREAK)} | {c.verdict} |")
+    claims = "\n".join(rows)
     toctree = "\n".join(f"notebooks/{path.stem}" for path in notebooks)
     others = "\n".join(
         ["figures", "explorers", "How to run it <README>", "TROUBLESHOOTING", "figures/tables", "data_cards/README"]
@@ -173,11 +182,7 @@ those of this tier; the rules, and all claims, stand in [notebook 14](notebooks/
 
 | claim | setting | in the paper | here | verdict |
 |---|---|---|---|---|
-{rows}
-
-[![{caption}](figures/14_scorecard.png)](notebooks/14_scorecard.ipynb)
-
-{caption} {files_of("14_scorecard", "figures")}
+{claims}
 
 ## Where to go
 
@@ -186,6 +191,12 @@ those of this tier; the rules, and all claims, stand in [notebook 14](notebooks/
 * Play: [explorers](explorers.md) that run in this page.
 * Look: [all figures](figures.md), with their data.
 * Run: [README](README.md) says how.
+
+## Every claim at once
+
+[![{caption}](figures/14_scorecard.png)](notebooks/14_scorecard.ipynb)
+
+{caption} {files_of("14_scorecard", "figures")}
 
 ```{{toctree}}
 :hidden:
@@ -211,13 +222,17 @@ those of this tier; the rules, and all claims, stand in [notebook 14](notebooks/
 
 
 def list_of_figures(printed: dict[str, dict[str, str]]) -> str:
-    """Every figure with its caption, its place, its picture, its data, and the hash of the code cells it came from."""
+    """Every figure with its caption, its place, its picture, its data, and the hash of the code cells it came from.
+    printed: captions, by notebook and figure."""
     made_from = json.loads((figures_root() / "made_from.json").read_text())
     numbers = {name: number for number, name in numbered().items()}
-    parts = ["# All figures\n\nWhere each stands, its picture and the numbers it was drawn from."]
+    parts = [
+        "# All figures\n\nWhere each stands, its picture, the numbers it was drawn from, and the key of the code that "
+        "drew it, which `python -m dcac_lite status` compares with the present one."
+    ]
     for stem, figures in printed.items():
         file = f"notebooks/{stem}.ipynb"
-        parts.append(f"## {title_of(CLONE / file)}\n\nCode cells: `{made_from[file][file]}`.")
+        parts.append(f"## {title_of(CLONE / file)}\n\nKey: `{made_from[file][file]}`.")
         parts += [
             f"* [Figure {numbers[name]}](#{anchor(name)}): {caption} {files_of(name, 'figures')}"
             for name, caption in figures.items()

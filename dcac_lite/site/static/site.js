@@ -30,7 +30,7 @@
       ? make("select", {}, ...options.map((words, k) => make("option", {value: k}, words)))
       : make("input", {type: "range", min: 0, max: options.length - 1, step: 1});
     Object.assign(input, {id, value: start, oninput: moved});
-    const readout = make("output", {htmlFor: id, hidden: kind === "select"});
+    const readout = make("span", {className: "setting", ariaHidden: "true", hidden: kind === "select"});
     const row = make("div", {className: "control"}, make("label", {htmlFor: id}, label), input, readout);
     const say = () => {
       if (kind === "range") input.setAttribute("aria-valuetext", readout.textContent = options[input.value]);
