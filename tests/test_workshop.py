@@ -3,6 +3,7 @@ whole, know every exercise, and refuse a folder that is taken."""
 
 import ast
 import json
+import re
 from collections import Counter
 
 import nbformat
@@ -11,8 +12,10 @@ import pytest
 from dcac_lite import SCHEMES
 from dcac_lite.__main__ import main
 from dcac_lite.tools.reproduce import NOTEBOOKS
-from dcac_lite.workshop import check, hint, predict, reveal
-from dcac_lite.workshop.edition import asked, learners, solutions, stub, tagged
+from dcac_lite.workshop import broken, check, hint, predict, reveal, toy
+from dcac_lite.workshop.cells import asked, stub, tagged
+from dcac_lite.workshop.clinic import clinic
+from dcac_lite.workshop.edition import learners, solutions
 from dcac_lite.workshop.exercise import judge
 from dcac_lite.workshop.exercises import EXERCISES, PREDICTIONS
 
@@ -140,6 +143,7 @@ def test_what_the_command_cannot_use_is_one_sentence(arguments, sentence, tmp_pa
 
 def test_every_exercise_has_its_cell_and_every_cell_its_exercise():
     stubs = [stub(cell) for path in PATHS for cell in cells_of(path, "exercise")]
+    stubs += [cell.source for cell in clinic().cells if tagged(cell, "exercise")]
     named = {function: [name for code in stubs if (name := asked(code, function))] for function in
              ("check", "predict", "reveal")}  # fmt: skip
     assert sorted(named["check"]) == sorted(EXERCISES)
@@ -185,6 +189,32 @@ def test_shown_solutions_run_and_are_right(path, capsys):
         if name and not EXERCISES[name].in_notebook:
             run_alone(cell.source)
             assert "right." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("solved", [False, True])
+def test_the_clinic_shows_symptoms_and_takes_the_repair(solved, capsys):
+    shown = {}
+    for cell in clinic(solved).cells:
+        if tagged(cell, "exercise"):
+            run_alone(cell.source)
+            shown[cell.id] = " ".join(capsys.readouterr().out.split())
+    healthy = shown.pop("healthy")
+    assert len(shown) >= 10
+    for name, said in shown.items():
+        assert (" right. " if solved else " not attempted.") in said, name
+        assert ("ID loss" in said) <= (said.startswith(healthy) == solved), f"{name}: {said}"
+
+
+def test_symptoms_are_those_of_the_table(capsys):
+    toy.training()
+    toy.training(id_loss=broken.smoothed_loss)
+    toy.training(take_batch=broken.take_batch)
+    said = r"first (\S+) \(ln 24 = (\S+)\), last (\S+) \(no lower than (\S+)\).*?right: (\d+)%"
+    healthy, hard, shuffled = (
+        [float(x) for x in found] for found in re.findall(said, capsys.readouterr().out, re.DOTALL)
+    )
+    assert healthy[0] == healthy[1] == 3.18 and healthy[3] < healthy[2] < 1.2 and healthy[4] > 95
+    assert hard[2] < hard[3] and shuffled[2] > 2.5 and shuffled[4] < 25
 
 
 def test_editions_are_whole_and_apart(tmp_path, capsys):

@@ -4,8 +4,8 @@ from importlib import import_module
 
 from .exercise import Exercise, Prediction
 
-CHAPTERS = ("00", "01", "02", "03", "04", "05", "06")
-_modules = [import_module(f".chapter_{number}", __package__) for number in CHAPTERS]
+MODULES = (*(f"chapter_{number:02}" for number in range(7)), "bugs")
+_modules = [import_module(f".{name}", __package__) for name in MODULES]
 
 EXERCISES: dict[str, Exercise] = {e.name: e for module in _modules for e in module.EXERCISES}
 PREDICTIONS: dict[str, Prediction] = {p.name: p for module in _modules for p in module.PREDICTIONS}
