@@ -7,9 +7,11 @@ import re
 from collections import Counter
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 
-from dcac_lite import SCHEMES
+from dcac_lite import SCHEMES, PrototypeMemory, make_condition
 from dcac_lite.__main__ import main
 from dcac_lite.tools.reproduce import NOTEBOOKS
 from dcac_lite.workshop import broken, check, hint, predict, reveal, toy
@@ -106,6 +108,44 @@ def test_a_prediction_is_kept_before_and_revealed_after(capsys):
     predict("04.softer", "it grows")
     reveal("04.softer")
     assert '"it shrinks", you predicted "it grows". Prompts' in capsys.readouterr().out
+
+
+def test_a_prediction_that_cannot_be_kept_is_said_so(monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "predictions.json")
+
+    monkeypatch.setattr("dcac_lite.workshop.desk.keep", refuse)
+    predict("04.softer", "it grows")
+    assert "could not be kept: [Errno 13] Permission denied" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_answer_of_one_s_own_making_is_as_right_as_ours():
+    def through_the_module(prototypes, z, labels, gamma):
+        memory = PrototypeMemory(*prototypes.shape, 0.1, gamma)
+        memory.prototypes.copy_(prototypes)
+        memory.update(z, labels)
+        return memory.prototypes
+
+    def walking(distance, person, camera, query_person, query_camera):
+        here = [k for k in np.argsort(distance) if (person[k], camera[k]) != (query_person, query_camera)]
+        ranks = [rank for rank, k in enumerate(here, 1) if person[k] == query_person]
+        return sum(found / rank for found, rank in enumerate(ranks, 1)) / len(ranks)
+
+    def by_the_scheme(logits, prompts, tau_c):
+        scheme = make_condition("correlation-aware", len(prompts), 3, prompts.shape[1], tau_c)
+        scheme.prompts.data.copy_(prompts)
+        return scheme(logits, None, None)
+
+    for name, answer in {"02.eq7": through_the_module, "02.ap": walking, "04.eq12": by_the_scheme}.items():
+        assert judge(EXERCISES[name], answer).state == "right", name
+
+
+def test_checking_draws_nothing_from_the_notebook_s_generator():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    check("bug.12", lambda d_in, r, d_out: (torch.randn(d_in, r), torch.randn(r, d_out)))
+    assert torch.equal(torch.rand(2), expected)
 
 
 def test_a_class_is_tallied(tmp_path, capsys):

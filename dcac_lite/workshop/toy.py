@@ -11,7 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .chapter_02 import average_precision, moved_prototypes, pk_batch, prototype_loss
+from .chapter_02 import moved_prototypes, prototype_loss
+from .chapter_02_search import average_precision, pk_batch
 
 PEOPLE, CAMERAS, SHOTS, WIDTH, FEATURE = (
     24,
