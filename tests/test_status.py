@@ -117,6 +117,14 @@ def test_changed_cells_and_weights_are_named(clone):
     assert stale() == {READER: weights, COMPARISON: weights, CAM: weights, OTHER: (*weights, OTHER)}
 
 
+def test_a_reader_s_own_cell_makes_nothing_stale(clone):
+    page = json.loads((clone / OTHER).read_text())
+    own = {"cell_type": "code", "metadata": {"tags": ["exercise"]}, "source": ["from dcac_lite import Run\n", "Run"]}
+    page["cells"].append(own)
+    (clone / OTHER).write_text(json.dumps(page))
+    assert stale() == {}
+
+
 def test_what_is_listed_does_not_fail_until_it_is_made_again(clone, capsys):
     listed = clone / "figures" / "stale.toml"
     blocks = [f'["{name}"]\nsince = "today"\nwhy = "No time."' for name in (READER, CAM)]

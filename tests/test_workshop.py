@@ -3,16 +3,21 @@ whole, know every exercise, and refuse a folder that is taken."""
 
 import ast
 import json
+import re
 from collections import Counter
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 
-from dcac_lite import SCHEMES
+from dcac_lite import SCHEMES, PrototypeMemory, make_condition
 from dcac_lite.__main__ import main
 from dcac_lite.tools.reproduce import NOTEBOOKS
-from dcac_lite.workshop import check, hint, predict, reveal
-from dcac_lite.workshop.edition import asked, learners, solutions, stub, tagged
+from dcac_lite.workshop import broken, check, hint, predict, reveal, toy
+from dcac_lite.workshop.cells import asked, stub, tagged
+from dcac_lite.workshop.clinic import clinic
+from dcac_lite.workshop.edition import learners, solutions
 from dcac_lite.workshop.exercise import judge
 from dcac_lite.workshop.exercises import EXERCISES, PREDICTIONS
 
@@ -105,6 +110,44 @@ def test_a_prediction_is_kept_before_and_revealed_after(capsys):
     assert '"it shrinks", you predicted "it grows". Prompts' in capsys.readouterr().out
 
 
+def test_a_prediction_that_cannot_be_kept_is_said_so(monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "predictions.json")
+
+    monkeypatch.setattr("dcac_lite.workshop.desk.keep", refuse)
+    predict("04.softer", "it grows")
+    assert "could not be kept: [Errno 13] Permission denied" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_answer_of_one_s_own_making_is_as_right_as_ours():
+    def through_the_module(prototypes, z, labels, gamma):
+        memory = PrototypeMemory(*prototypes.shape, 0.1, gamma)
+        memory.prototypes.copy_(prototypes)
+        memory.update(z, labels)
+        return memory.prototypes
+
+    def walking(distance, person, camera, query_person, query_camera):
+        here = [k for k in np.argsort(distance) if (person[k], camera[k]) != (query_person, query_camera)]
+        ranks = [rank for rank, k in enumerate(here, 1) if person[k] == query_person]
+        return sum(found / rank for found, rank in enumerate(ranks, 1)) / len(ranks)
+
+    def by_the_scheme(logits, prompts, tau_c):
+        scheme = make_condition("correlation-aware", len(prompts), 3, prompts.shape[1], tau_c)
+        scheme.prompts.data.copy_(prompts)
+        return scheme(logits, None, None)
+
+    for name, answer in {"02.eq7": through_the_module, "02.ap": walking, "04.eq12": by_the_scheme}.items():
+        assert judge(EXERCISES[name], answer).state == "right", name
+
+
+def test_checking_draws_nothing_from_the_notebook_s_generator():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    check("bug.12", lambda d_in, r, d_out: (torch.randn(d_in, r), torch.randn(r, d_out)))
+    assert torch.equal(torch.rand(2), expected)
+
+
 def test_a_class_is_tallied(tmp_path, capsys):
     for learner, answers in {"ana": ["it grows"], "ben": ["it shrinks"], "eva": ["it grows", "it shrinks"]}.items():
         for answer in answers:
@@ -140,6 +183,7 @@ def test_what_the_command_cannot_use_is_one_sentence(arguments, sentence, tmp_pa
 
 def test_every_exercise_has_its_cell_and_every_cell_its_exercise():
     stubs = [stub(cell) for path in PATHS for cell in cells_of(path, "exercise")]
+    stubs += [cell.source for cell in clinic().cells if tagged(cell, "exercise")]
     named = {function: [name for code in stubs if (name := asked(code, function))] for function in
              ("check", "predict", "reveal")}  # fmt: skip
     assert sorted(named["check"]) == sorted(EXERCISES)
@@ -185,6 +229,32 @@ def test_shown_solutions_run_and_are_right(path, capsys):
         if name and not EXERCISES[name].in_notebook:
             run_alone(cell.source)
             assert "right." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("solved", [False, True])
+def test_the_clinic_shows_symptoms_and_takes_the_repair(solved, capsys):
+    shown = {}
+    for cell in clinic(solved).cells:
+        if tagged(cell, "exercise"):
+            run_alone(cell.source)
+            shown[cell.id] = " ".join(capsys.readouterr().out.split())
+    healthy = shown.pop("healthy")
+    assert len(shown) >= 10
+    for name, said in shown.items():
+        assert (" right. " if solved else " not attempted.") in said, name
+        assert ("ID loss" in said) <= (said.startswith(healthy) == solved), f"{name}: {said}"
+
+
+def test_symptoms_are_those_of_the_table(capsys):
+    toy.training()
+    toy.training(id_loss=broken.smoothed_loss)
+    toy.training(take_batch=broken.take_batch)
+    said = r"first (\S+) \(ln 24 = (\S+)\), last (\S+) \(no lower than (\S+)\).*?right: (\d+)%"
+    healthy, hard, shuffled = (
+        [float(x) for x in found] for found in re.findall(said, capsys.readouterr().out, re.DOTALL)
+    )
+    assert healthy[0] == healthy[1] == 3.18 and healthy[3] < healthy[2] < 1.2 and healthy[4] > 95
+    assert hard[2] < hard[3] and shuffled[2] > 2.5 and shuffled[4] < 25
 
 
 def test_editions_are_whole_and_apart(tmp_path, capsys):

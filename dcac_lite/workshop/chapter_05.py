@@ -80,8 +80,8 @@ _STEP = Exercise(
     mistakes=(
         Mistake(
             _updated_first,
-            "You update the memory before the loss. Then each sample is compared with a prototype made of itself, and "
-            "the loss is too low from the first step on.",
+            "You update the memory before the loss. Then a sample is compared with a prototype that this very batch "
+            "has moved, perhaps to that sample: the loss must see the memory of earlier batches.",
         ),
         Mistake(
             _plain,

@@ -41,8 +41,12 @@ def predict(name: str, answer: Any) -> None:
     elif answer not in asked.options:
         _say(name, f"{answer!r} is none of the answers. {asked.asks} Predict one of {options}.")
     else:
-        keep(name, answer)
-        _say(name, f'you predict "{answer}". Run on, then reveal.')
+        try:
+            keep(name, answer)
+        except OSError as error:
+            _say(name, f'you predict "{answer}", which could not be kept: {error}. Write it down; reveal will ask.')
+        else:
+            _say(name, f'you predict "{answer}". Run on, then reveal.')
 
 
 def reveal(name: str) -> None:

@@ -4,6 +4,7 @@ An answer is a value or a function that the learner wrote. It is judged by what 
 property), not by comparing it with a stored number. Where it is wrong it is compared with the mistakes that are known:
 whoever's function does on the exercise's probes what a known wrong one does is told why that one is wrong."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -77,7 +78,7 @@ class Verdict:
 
 def fresh(arguments: tuple) -> tuple:
     """Copies, so that an answer which writes into its arguments harms nobody else."""
-    return tuple(a.clone() if isinstance(a, torch.Tensor) else np.copy(a) if isinstance(a, np.ndarray) else a
+    return tuple(copy.deepcopy(a) if isinstance(a, (torch.Tensor, np.ndarray, torch.nn.Module, list)) else a
                  for a in arguments)  # fmt: skip
 
 
@@ -108,9 +109,14 @@ def same(a: Any, b: Any, probes: Sequence[tuple] | None) -> bool:
     if probes is None:
         return close(a, b)
     try:
-        return all(close(a(*fresh(arguments)), b(*fresh(arguments))) for arguments in probes)
+        return all(close(_drawn(a, arguments), _drawn(b, arguments)) for arguments in probes)
     except Exception:
         return False  # one of them stops there
+
+
+def _drawn(function: Callable, arguments: tuple) -> Any:
+    torch.manual_seed(0)  # so that two functions that draw alike give the same
+    return function(*fresh(arguments))
 
 
 def follows(answer: Callable, reference: Callable, probes: Sequence[tuple], sentence: str) -> None:
@@ -136,7 +142,13 @@ def _described(arguments: tuple) -> str:
 
 
 def judge(exercise: Exercise, value: Any) -> Verdict:
-    """The verdict on an answer: "not attempted" for what the stub gives, "right", or "not yet" with what is wrong."""
+    """The verdict on an answer: "not attempted" for what the stub gives, "right", or "not yet" with what is wrong.
+    Leaves torch's random generator as it was: the notebook may be drawing from it."""
+    with torch.random.fork_rng(devices=[]):
+        return _judged(exercise, value)
+
+
+def _judged(exercise: Exercise, value: Any) -> Verdict:
     blank, probes = Verdict("not attempted"), None
     if _blank(value):
         return blank

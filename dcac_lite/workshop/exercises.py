@@ -4,8 +4,9 @@ from importlib import import_module
 
 from .exercise import Exercise, Prediction
 
-CHAPTERS = ("00", "01", "02", "03", "04", "05", "06")
-_modules = [import_module(f".chapter_{number}", __package__) for number in CHAPTERS]
+MODULES = ("chapter_00", "chapter_01", "chapter_02", "chapter_02_search", "chapter_03", "chapter_04",
+           "chapter_04_schemes", "chapter_05", "chapter_06", "bugs")  # fmt: skip
+_modules = [import_module(f".{name}", __package__) for name in MODULES]
 
 EXERCISES: dict[str, Exercise] = {e.name: e for module in _modules for e in module.EXERCISES}
 PREDICTIONS: dict[str, Prediction] = {p.name: p for module in _modules for p in module.PREDICTIONS}
