@@ -106,6 +106,16 @@ def test_a_mention_of_an_equation_leads_to_it(site, visit):
     assert "(Eq. 12)" in page.locator(".equation:has(#eq-12)").text_content()
 
 
+def test_an_equation_that_cannot_be_shown_is_refused():
+    pytest.importorskip("latex2mathml", reason="the book's packages are not installed: pip install -e '.[book]'")
+    from dcac_lite.site.conf import mathml
+
+    tags = re.findall(r"<(\w+)", mathml(r"\bar\alpha_t", "inline"))
+    assert [tag for tag in tags if tag in ("msub", "mover")] == ["msub", "mover"]  # the subscript is the whole's
+    with pytest.raises(ValueError, match=r"\\nonsense of the equation a \\nonsense b cannot be shown"):
+        mathml(r"a \nonsense b", "inline")
+
+
 def test_only_prose_is_made_to_refer():
     known = set()
     text = introduce("See\n\n$$a = b \\qquad\\text{(Eq. 7)}$$\n\nso Eq. 7, `Eq. 7` and Eq. 8.", known)
