@@ -103,7 +103,17 @@ def test_a_mention_of_an_equation_leads_to_it(site, visit):
     page = visit((site / "notebooks" / "03_adapting_the_unet_with_lora.html").as_uri(), LAPTOP)
     page.get_by_role("link", name="Eq. 12", exact=True).first.click()
     assert page.url.endswith("/04_conditioning.html#eq-12")
-    assert "(Eq. 12)" in page.locator(".equation:has(#eq-12)").text_content()
+    assert "(Eq. 12)" in " ".join(page.locator(".equation:has(#eq-12)").text_content().split())
+
+
+def test_an_equation_that_cannot_be_shown_is_refused():
+    pytest.importorskip("latex2mathml", reason="the book's packages are not installed: pip install -e '.[book]'")
+    from dcac_lite.site.conf import mathml
+
+    tags = re.findall(r"<(\w+)", mathml(r"\bar\alpha_t", "inline"))
+    assert [tag for tag in tags if tag in ("msub", "mover")] == ["msub", "mover"]  # the subscript is the whole's
+    with pytest.raises(ValueError, match=r"\\nonsense of the equation a \\nonsense b cannot be shown"):
+        mathml(r"a \nonsense b", "inline")
 
 
 def test_only_prose_is_made_to_refer():

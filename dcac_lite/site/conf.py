@@ -3,7 +3,7 @@
 import re
 
 from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from pygments.lexers.special import TextLexer
 
 project = "dcac-lite"
@@ -23,26 +23,24 @@ html_copy_source = html_show_copyright = False
 # colours with a contrast of at least 7 to 1 (WCAG AAA)
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 
-# what the converter of docutils does not know, in words that it knows
-_SPELLINGS = {r"\\dots(?![a-z])": r"\\ldots", r"\\([bB]ig)(?=[()\[\]|\\])": r"\\\1l"}
 
-
-def mathml(equation: str, block: bool) -> str:
-    """An equation in LaTeX as MathML, which browsers draw and screen readers speak without any script. Raises
-    docutils' MathError for what cannot be converted, so that no page shows a broken equation."""
-    for words, known in _SPELLINGS.items():
-        equation = re.sub(words, known, equation)
-    return tex2mathml(equation, as_block=block)
+def mathml(equation: str, display: str) -> str:
+    """An equation in LaTeX as MathML, which browsers draw and screen readers speak without any script. display: inline
+    or block. Raises ValueError naming a command that cannot be converted, so that no page shows a broken equation."""
+    made = convert(equation, display=display)
+    if unknown := re.search(r"\\[A-Za-z]+", made):
+        raise ValueError(f"{unknown[0]} of the equation {equation.strip()} cannot be shown; write it in other words.")
+    return made
 
 
 def _inline(translator, node) -> None:
-    translator.body.append(mathml(node.astext(), block=False))
+    translator.body.append(mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def _block(translator, node) -> None:
     places = "".join(f'<span id="{name}"></span>' for name in node["ids"])
-    translator.body.append(f'<div class="equation">{places}{mathml(node.astext(), block=True)}</div>')
+    translator.body.append(f'<div class="equation">{places}{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 
