@@ -35,7 +35,7 @@ table-%: setup
 	@trap 'exit 130' INT; $(BATCH) tables=$* || { $(if $(DRY),,$(BATCH) tables=$* holes=yes;) exit 1; }
 
 test: setup
-	@python -m pytest -n logical --dist worksteal
+	@python -m pytest -n logical --dist loadfile
 
 lint: setup
 	@ruff check . && ruff format --check . && pyright
