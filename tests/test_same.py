@@ -68,6 +68,13 @@ def test_an_artefact_of_equal_code_is_as_it_was_in_every_record(kept):
     assert same.as_it_was(then, {"m": "4", "own": "o"}) == [{"m": "4", "own": "o"}]  # changed since
 
 
+def test_records_of_two_commits_need_not_follow_from_one_another(kept):
+    """Artefacts of both are current, whichever was compared first."""
+    kept(("b", "c", {"m": "2"}, {"m": "3"}), ("a", "c", {"m": "1"}, {"m": "3"}))
+    for then in ({"m": "2"}, {"m": "1"}):
+        assert then in same.as_it_was(then, {"m": "3"})
+
+
 def test_a_module_of_the_artefact_s_own_stays_its_own(kept):
     kept(("b", "c", {"m": "2"}, {"m": "3", "also": "a"}))
     then = {"m": "2", "also": "a"}

@@ -118,12 +118,13 @@ def as_it_was(then: dict[str, str], today: dict[str, str]) -> list[dict[str, str
     have it, once for each record that holds, itself first. then: what the artefact was made from."""
     states = [today]
     for record in records():
-        state, was, now = states[-1], record["was"], record["now"]
-        if any(state[file] != now[file] for file in state.keys() & now.keys()):
-            continue
-        # a module that only one of both codes imports may be the artefact's own import as well
-        kept = {f: h for f, h in state.items() if f not in now or (f not in was and then.get(f) == h)}
-        states.append(kept | {f: was[f] for f in was if f in then or f in state})
+        was, now = record["was"], record["now"]
+        for state in tuple(states):
+            if any(state[file] != now[file] for file in state.keys() & now.keys()):
+                continue
+            # a module that only one of both codes imports may be the artefact's own import as well
+            kept = {f: h for f, h in state.items() if f not in now or (f not in was and then.get(f) == h)}
+            states.append(kept | {f: was[f] for f in was if f in then or f in state})
     return states
 
 
