@@ -20,6 +20,7 @@ from .references import introduce, refer
 DOCUMENTS = (
     "README.md",
     "TROUBLESHOOTING.md",
+    "WORKSHOP.md",
     "CONTRIBUTING.md",
     "ARCHITECTURE.md",
     "data_cards",
@@ -165,7 +166,15 @@ def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str
     claims = "\n".join(rows)
     toctree = "\n".join(f"notebooks/{path.stem}" for path in notebooks)
     others = "\n".join(
-        ["figures", "explorers", "How to run it <README>", "TROUBLESHOOTING", "figures/tables", "data_cards/README"]
+        [
+            "figures",
+            "explorers",
+            "How to run it <README>",
+            "TROUBLESHOOTING",
+            "WORKSHOP",
+            "figures/tables",
+            "data_cards/README",
+        ]
         + ["Plan of notebook 07 <figures/plans/when-it-teaches>", "CONTRIBUTING", "ARCHITECTURE"]
     )
     rest = "\n".join(f"data_cards/{p.stem}" for p in sorted((CLONE / "data_cards").glob("*.md")) if p.stem != "README")
