@@ -243,6 +243,7 @@ class Workflow:
         return subprocess.Popen(
             [SNAKEMAKE, *words, *cores.split(), "--config", *config.split()],
             cwd=CLONE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
         )  # fmt: skip
 
     def __call__(self, *words: str, **more: str) -> tuple[int, str]:
@@ -286,12 +287,11 @@ def test_after_kill_9_a_batch_goes_on(snakemake):
     finished = snakemake.folder / "done"
     while process.poll() is None and len(list(finished.glob("*.json"))) < 5:
         time.sleep(0.2)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     process.kill()
+    process.wait()
+    with suppress(ProcessLookupError):  # what it had started, which holds its output open
+        os.killpg(process.pid, signal.SIGTERM)
     process.communicate()
-    for child in children:
-        with suppress(ProcessLookupError):  # one that has ended by itself meanwhile
-            os.kill(int(child), signal.SIGTERM)
     time.sleep(1)
     before = {file: file.stat().st_mtime_ns for file in finished.glob("*.json")}
     assert len(before) >= 5 and snakemake.calls()
