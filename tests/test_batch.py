@@ -149,7 +149,8 @@ def told(runs, monkeypatch):
 
     class MadeUp:
         def __init__(self, experiment: Experiment):
-            self.folder = runs / "smoke" / f"run-{experiment.seed}"
+            self.place = f"smoke/run-{experiment.seed}"
+            self.folder = runs / self.place
             self.folder.mkdir(parents=True, exist_ok=True)
 
         def evaluate(self, *targets):
