@@ -151,7 +151,7 @@ def arithmetic() -> str:
 
     device = compute_device()
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{device.type.upper()}"
-    where += f", {len(os.sched_getaffinity(0))} cores"
+    where += f", {os.cpu_count()} cores"
     if bfloat16_is_fast():
         return f"{where}, bfloat16"
     return (

@@ -203,8 +203,8 @@ def photograph(
     if light.shadow is not None:
         edge, slope, darker = light.shadow
         x = x * np.where(rows * HEIGHT + slope * columns * WIDTH < edge, np.float32(math.exp(darker)), np.float32(1))
-    # what a camera does to a pixel by itself, for each of the 256 values that a pixel has; a power in float32 differs
-    # between processors in its last digit, and so would the pictures
+    # what a camera does to a pixel by itself, for each of the 256 values that a pixel has; a power in float32 may
+    # differ between processors in its last digit, and so would the pictures
     response = (np.linspace(0, 1, 256, dtype=np.float32) ** np.float64(np.float32(camera.gamma))).astype(np.float32)
     response = ((response - 0.5) * camera.contrast + 0.5) * (1 - camera.veil) + 0.75 * camera.veil
     x = response.astype(np.float32)[(np.clip(x, 0, 1) * 255).astype(np.uint8)]
