@@ -1,9 +1,10 @@
 """What each piece of CLIP's pre-training is worth, on the validation domain.
 
-Less than a tenth of the recipe's length (`SHORT`), with one piece changed at a time; all pieces with three seeds, so that the changes can
-be held against luck. A seed draws the first weights of pre-training and those of the heads that fine-tuning on MA adds;
-the pictures, batches and views of pre-training are the same for all. Written down before any run: a change is told from
-luck where its mAP after fine-tuning lies outside the 95 % prediction interval of one more run of all pieces.
+Less than a tenth of the recipe's length (`SHORT`), with one piece changed at a time; all pieces with three seeds, so
+that the changes can be held against luck. A seed draws the first weights of pre-training and those of the heads that
+fine-tuning on MA adds; the pictures, batches and views of pre-training are the same for all. Written down before any
+run: a change is told from luck where its mAP after fine-tuning lies outside the 95 % prediction interval of one more
+run of all pieces.
 
 `python -m dcac_lite pieces` trains what is missing and writes `results/pieces.csv` in the runs folder, with
 `--in-place` the published table in `figures/results/` instead.
