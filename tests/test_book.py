@@ -15,7 +15,7 @@ from dcac_lite.paths import CLONE, figures_root
 from dcac_lite.site.command import build
 from dcac_lite.site.explorers import among
 from dcac_lite.site.links import problems
-from dcac_lite.site.references import introduce, refer
+from dcac_lite.site.references import explain, introduce, refer, words_of
 from dcac_lite.tools.reproduce import NOTEBOOKS
 
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1366, "height": 768}
@@ -122,6 +122,22 @@ def test_only_prose_is_made_to_refer():
     assert known == {"7"} and "\n\n(eq-7)=\n\n$$a = b" in text
     assert refer(text, known).endswith("so [Eq. 7](#eq-7), `Eq. 7` and Eq. 8.")
     assert refer(text, known).count("](#eq-7)") == 1
+
+
+def test_a_word_of_the_glossary_leads_there_and_from_there_to_where_it_is_introduced(site, visit):
+    page = visit((site / "notebooks" / "02_baseline_reid.html").as_uri(), LAPTOP)
+    page.locator("article a", has_text=re.compile("^prototypes?$")).first.click()
+    assert page.url.endswith("/GLOSSARY.html#prototype")
+    page.locator("#prototype").get_by_role("link", name="Notebook 02").click()
+    assert page.url.endswith("/02_baseline_reid.html#the-memory-of-prototypes-eq-6-and-7")
+
+
+def test_only_the_first_mention_in_prose_leads_to_the_glossary():
+    words, known = words_of("# Glossary\n\n## query\n\nx\n\n## AP\n\n## U-Net\n"), set()
+    text = "## Queries\n\n`query` for **queries**, a query, ap and mAP of a U-Net-like [query](x)"
+    explained = explain(text, words, "G.md", known)
+    assert explained == text.replace("**queries**", "**[queries](G.md#query)**") and known == {"query"}
+    assert explain("Two APs", words, "G.md", known) == "Two [APs](G.md#ap)"
 
 
 def test_the_first_page_is_the_scorecard(site, visit):
