@@ -10,6 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dcac_lite import SCHEMES, PrototypeMemory, make_condition
 from dcac_lite.__main__ import main
@@ -89,6 +90,54 @@ def test_an_unknown_mistake_is_told_what_is_missing(capsys):
         check("02.9", 1)
 
 
+def test_what_cannot_be_judged_is_told_in_a_sentence():
+    class Unready(nn.Module):
+        def __init__(self, identities, width, dim, tau_c):
+            self.prompts = nn.Parameter(torch.randn(identities, dim))
+
+        def forward(self, logits, z, labels):
+            return logits.softmax(1) @ self.prompts
+
+    class Unasked(nn.Module):
+        def forward(self, logits):
+            return logits
+
+    scheme, other = EXERCISES["04.scheme"].solution, "and no object that was made with it."
+    expected = [
+        ("04.scheme", scheme(9, 7, 5, 0.5), f"Hand in the class itself, {other}"),
+        ("04.scheme", "mine", "Hand in a class that inherits from nn.Module."),
+        ("04.scheme", Unready, "`__init__` has to call super().__init__() first"),
+        ("04.scheme", Unasked, "`__init__` should take (self, identities, width, dim, tau_c); yours takes"),
+        ("04.scheme", scheme, "One step is left. The class does all that a scheme must"),
+        ("02.1", 0.99, "Hand in 2 values in brackets, with commas between them; got 0.99."),
+        ("02.1", ("low", 2.0), "Hand in a number where it is 'low'."),
+        ("00.ap", "7/12", "Hand in a number where it is '7/12'."),
+        ("03.2", 8, "Hand in a dictionary; got 8."),
+        ("05.1", 3, "Hand in a list; got 3."),
+        ("04.3", 3, "Hand in a word, in quotation marks; got 3."),
+    ]
+    for name, answer, sentence in expected:
+        verdict = judge(EXERCISES[name], answer)
+        assert verdict.state == "not yet" and verdict.says.startswith(sentence), verdict
+
+
+def test_a_function_without_return_was_attempted():
+    def in_place(prototypes, z, labels, gamma):
+        prototypes[labels] = z
+
+    def begun(logits, prompts, tau_c):
+        """Eq. 12."""
+
+    verdict = judge(EXERCISES["02.eq7"], in_place)
+    assert verdict.state == "not yet" and "is a `return` missing" in verdict.says
+    assert judge(EXERCISES["04.eq12"], begun).state == "not attempted"
+
+
+def test_a_slip_of_shapes_shows_the_shapes():
+    verdict = judge(EXERCISES["04.eq12"], lambda logits, prompts, tau_c: (logits / tau_c).softmax(1) @ prompts.T)
+    assert "called with logits [5, 6], prompts [6, 4], tau_c 0.5" in verdict.says
+
+
 def test_hints_come_in_turn(capsys):
     for _ in range(4):
         hint("02.3")
@@ -133,8 +182,7 @@ def test_an_answer_of_one_s_own_making_is_as_right_as_ours():
 
     def by_the_scheme(logits, prompts, tau_c):
         scheme = make_condition("correlation-aware", len(prompts), 3, prompts.shape[1], tau_c)
-        scheme.prompts.data.copy_(prompts)
-        return scheme(logits, None, None)
+        return torch.func.functional_call(scheme, {"prompts": prompts}, (logits, None, None))
 
     for name, answer in {"02.eq7": through_the_module, "02.ap": walking, "04.eq12": by_the_scheme}.items():
         assert judge(EXERCISES[name], answer).state == "right", name

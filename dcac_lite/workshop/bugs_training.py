@@ -35,15 +35,13 @@ def _test_id_loss(answer) -> None:
     for n in (5, 40):
         first = float(answer(torch.zeros(8, n), torch.arange(8) % n))
         need(
-            abs(first - math.log(n)) < 1e-4,
-            f"equal logits over {n} identities should cost ln {n} = {{math.log(n):.2f}}.",
+            abs(first - math.log(n)) < 1e-4, f"equal logits over {n} identities should cost ln {n} = {math.log(n):.2f}."
         )
         rival = torch.zeros(1, n, dtype=torch.float64)
         rival[0, 0] = math.log(0.9 * n / 0.1 + 1)  # the margin that fits a label smoothed by 0.1
         lowest = float(answer(rival, torch.tensor([0])))
         need(
-            abs(lowest - toy.floor(n)) < 1e-3,
-            f"the best logits should cost {toy.floor(n):.2f}, the floor for N = {{n}}.",
+            abs(lowest - toy.floor(n)) < 1e-3, f"the best logits should cost {toy.floor(n):.2f}, the floor for N = {n}."
         )
     follows(answer, smoothed_loss, _logit_probes(), "it differs from the smoothed cross-entropy.")
 
