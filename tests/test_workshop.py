@@ -98,6 +98,10 @@ def test_what_cannot_be_judged_is_told_in_a_sentence():
         def forward(self, logits, z, labels):
             return logits.softmax(1) @ self.prompts
 
+    class Narrow(nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+
     class Unasked(nn.Module):
         def forward(self, logits):
             return logits
@@ -107,7 +111,8 @@ def test_what_cannot_be_judged_is_told_in_a_sentence():
         ("04.scheme", scheme(9, 7, 5, 0.5), f"Hand in the class itself, {other}"),
         ("04.scheme", "mine", "Hand in a class that inherits from nn.Module."),
         ("04.scheme", Unready, "`__init__` has to call super().__init__() first"),
-        ("04.scheme", Unasked, "`__init__` should take (self, identities, width, dim, tau_c); yours takes"),
+        ("04.scheme", Narrow, "`__init__` should take (self, identities, width, dim, tau_c); yours takes (self, dim)."),
+        ("04.scheme", Unasked, "`forward` should take (self, logits, z, labels); yours takes (self, logits)."),
         ("04.scheme", scheme, "One step is left. The class does all that a scheme must"),
         ("02.1", 0.99, "Hand in 2 values in brackets, with commas between them; got 0.99."),
         ("02.1", ("low", 2.0), "Hand in a number where it is 'low'."),
@@ -316,8 +321,31 @@ def test_editions_are_whole_and_apart(tmp_path, capsys):
         nbformat.validate(mine), nbformat.validate(taught)
         assert not [cell for cell in mine.cells if tagged(cell, "solution")]
         kept = [cell.source for cell in nbformat.read(path, as_version=4).cells if not tagged(cell, "exercise")]
-        assert [source for source in kept if source not in {cell.source for cell in taught.cells}] == []
+        theirs = {cell.source for cell in taught.cells}
+        assert [source for source in kept if source.replace("](../", "](") not in theirs] == []
     assert "Notes for the instructor, 02.eq7" in (tmp_path / "new/taught/02_baseline_reid.ipynb").read_text()
+
+
+@pytest.mark.parametrize("reader", ["learner", "instructor"])
+def test_no_link_of_an_edition_leads_nowhere_or_out_of_it(reader, tmp_path, capsys):
+    main(["workshop", "out", "--for", reader])
+    out = (tmp_path / "out").resolve()
+    followed = 0
+    for path in [*out.rglob("*.ipynb"), *out.rglob("*.md")]:
+        text = path.read_text()
+        if path.suffix == ".ipynb":  # what is shown of it: words and what cells have printed
+            cells = nbformat.reads(text, as_version=4).cells
+            shown = [cell.source for cell in cells if cell.cell_type == "markdown"]
+            data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+            text = "\n".join(shown + [entry.get(kind, "") for entry in data for kind in ("text/markdown", "text/html")])
+        for link in re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=[\"']([^\"']+)", text):
+            target = "".join(link).partition("#")[0]
+            if target and not re.match(r"\w+:", target):
+                followed += 1
+                there = (path.parent / target).resolve()
+                assert there.is_file() and out in there.parents, f"{path.relative_to(out)}: {target}"
+    assert followed > 50
+    assert {"README.md", "TROUBLESHOOTING.md", "data_cards"} <= {path.name for path in out.iterdir()}
 
 
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):

@@ -133,8 +133,9 @@ _SCHEME = Exercise(
         ),
         Mistake(
             _scheme(lambda self, logits, z, labels: _mixture(self, logits), prompts=lambda drawn: drawn),
-            "Your prompts are a plain tensor, or lie in a plain list, so the module does not know of them: no optimiser "
-            "trains them, no checkpoint saves them. Wrap them: nn.Parameter(...), several in an nn.ParameterList.",
+            "Your prompts are a plain tensor, or in a plain list, so that the module does not know of them: no "
+            "optimiser trains them, and no checkpoint saves them. Wrap them: nn.Parameter(...), or several in an "
+            "nn.ParameterList.",
             lambda answer: not _saved(answer),
         ),
     ),

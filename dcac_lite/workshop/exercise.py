@@ -175,6 +175,12 @@ def _untouched(function: Callable) -> bool:
     return inspect.isfunction(function) and {step.opname for step in dis.get_instructions(function)} <= idle
 
 
+def _code(function: Callable) -> tuple | None:
+    """What a function does, wherever it is written."""
+    code = getattr(function, "__code__", None)
+    return code and (code.co_code, code.co_names, code.co_varnames, code.co_consts)
+
+
 def _called_with(exercise: Exercise, arguments: tuple) -> str:
     """The arguments of a call by name, tensors and arrays as their shapes."""
     said = (str(list(a.shape)) if hasattr(a, "shape") and len(a.shape) else f"{a:.60}" if isinstance(a, str) else
@@ -217,7 +223,7 @@ def _unstarted(exercise: Exercise, value: Any, probes: list[tuple]) -> bool:
         raise Wrong(f"{stops} (called with {_called_with(exercise, probes[0])})") from None
     need(first is not None, "it gives nothing back, which is None in Python: is a `return` missing at its end?")
     need(not _blank(first), "a part of what it gives back is None: is it ever set?")
-    return exercise.given is not None and same(value, exercise.given, probes)
+    return exercise.given is not None and _code(value) == _code(exercise.given)
 
 
 def _shows(mistake: Mistake, value: Any, probes: list[tuple] | None) -> bool:
