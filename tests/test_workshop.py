@@ -3,6 +3,7 @@ whole, know every exercise, and refuse a folder that is taken."""
 
 import ast
 import json
+import random
 import re
 from collections import Counter
 
@@ -115,6 +116,8 @@ def test_what_cannot_be_judged_is_told_in_a_sentence():
         ("04.scheme", Unasked, "`forward` should take (self, logits, z, labels); yours takes (self, logits)."),
         ("04.scheme", scheme, "One step is left. The class does all that a scheme must"),
         ("02.1", 0.99, "Hand in 2 values in brackets, with commas between them; got 0.99."),
+        ("02.1", torch.tensor(0.99), "Hand in 2 values in brackets"),
+        ("02.1", (0.99, (2.0, 3.0)), "Hand in a number where it is (2.0, 3.0)."),
         ("02.1", ("low", 2.0), "Hand in a number where it is 'low'."),
         ("00.ap", "7/12", "Hand in a number where it is '7/12'."),
         ("03.2", 8, "Hand in a dictionary; got 8."),
@@ -189,7 +192,22 @@ def test_an_answer_of_one_s_own_making_is_as_right_as_ours():
         scheme = make_condition("correlation-aware", len(prompts), 3, prompts.shape[1], tau_c)
         return torch.func.functional_call(scheme, {"prompts": prompts}, (logits, None, None))
 
-    for name, answer in {"02.eq7": through_the_module, "02.ap": walking, "04.eq12": by_the_scheme}.items():
+    def leaving_out(labels, P, K, seed):
+        dice = random.Random(seed)
+        rows_of = {y: [row for row, label in enumerate(labels) if label == y] for y in sorted(set(labels))}
+        chosen = dice.sample([y for y, rows in rows_of.items() if len(rows) >= K], P)
+        return [row for y in chosen for row in dice.sample(rows_of[y], K)]
+
+    def written_out(logits, prompts, tau_c):
+        p = torch.exp((logits - logits.amax(1, keepdim=True)) / tau_c)
+        return torch.einsum("bn,nd->bd", p / p.sum(1, keepdim=True), prompts)
+
+    def by_distance(query, gallery):
+        return torch.cdist(nn.functional.normalize(query), nn.functional.normalize(gallery)).argsort(dim=1)
+
+    answers = [("02.eq7", through_the_module), ("02.ap", walking), ("02.pk", leaving_out)]
+    answers += [("04.eq12", by_the_scheme), ("04.eq12", written_out), ("bug.14", by_distance)]
+    for name, answer in answers:
         assert judge(EXERCISES[name], answer).state == "right", name
 
 
@@ -308,6 +326,22 @@ def test_symptoms_are_those_of_the_table(capsys):
     )
     assert healthy[0] == healthy[1] == 3.18 and healthy[3] < healthy[2] < 1.2 and healthy[4] > 95
     assert hard[2] < hard[3] and shuffled[2] > 2.5 and shuffled[4] < 25
+
+
+def test_symptoms_of_the_schedule_of_hubs_and_of_another_timestep(capsys):
+    toy.training(train=broken.train)
+    assert float(re.search(r"last (\S+)", capsys.readouterr().out)[1]) > 2
+    shares, losses = [], []
+    for name in ("bug.14", "bug.15"):
+        for part in (EXERCISES[name].given, EXERCISES[name].solution):
+            (toy.ranking if name == "bug.14" else toy.telling)(part)
+            said = capsys.readouterr().out
+            shares += [int(share) for share in re.findall(r"(\d+)%", said)]
+            losses += [float(loss) for loss in re.findall(r"\d\.\d\d", said)]
+    right, favourites, right_by_cosine, favourites_by_cosine = shares
+    assert right < 50 < right_by_cosine and favourites_by_cosine < 25 < 50 < favourites
+    _, told_another, published, _, told, _ = losses
+    assert told == published < told_another / 2
 
 
 def test_editions_are_whole_and_apart(tmp_path, capsys):

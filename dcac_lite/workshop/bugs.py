@@ -65,7 +65,7 @@ CASES = (
     Case(bugs_teaching.START, "The adapter starts as it should, and never learns.", "adapting(start)"),
     Case(
         bugs_training.SCHEDULE,
-        "The ID loss falls in the first steps and then hardly at all. Twice as many epochs give the same.",
+        "The ID loss falls in the first steps and then hardly at all. Twice as many epochs hardly help.",
         "training(train=train)",
     ),
     Case(

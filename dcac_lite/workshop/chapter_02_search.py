@@ -106,7 +106,7 @@ _PK = Exercise(
         ),
         Mistake(
             _without_replacement,
-            "It stops as soon as it draws an identity with fewer than K pictures, and every real data set has some. "
+            "It stops as soon as it draws an identity with fewer than K pictures, and real data sets have some. "
             "Let their pictures come twice, as the module does, or leave such identities out.",
             _stops_at_few,
         ),

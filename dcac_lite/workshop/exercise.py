@@ -191,7 +191,8 @@ def _called_with(exercise: Exercise, arguments: tuple) -> str:
 def _in_form(value: Any, solution: Any) -> None:
     """Raises Wrong unless a value is of the kind of the solution: as many parts, or a number, or a word."""
     if isinstance(solution, tuple):
-        parts = list(value) if isinstance(value, Iterable) and np.ndim(value) and not isinstance(value, str) else []
+        several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1)
+        parts = list(value) if several else []
         asked = f"hand in {len(solution)} values in brackets, with commas between them"
         need(len(parts) == len(solution), f"{asked}; got {value!r:.60}.")
         for part, expected in zip(parts, solution):
