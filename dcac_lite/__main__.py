@@ -32,6 +32,10 @@ DOORS = {  # name: module, help
     "convert": (".release.convert", "a released checkpoint of the authors as a run of this package"),
     "cards": (".cards.command", "write what of the data cards follows from code, or is measured"),
     "weights": (".lite_weights.command", "how the lite weights are made, and how good they are"),
+    "inversion": (
+        ".inversion.command",
+        "Re-ID by inverting a diffusion model that draws people: train its stages, rank",
+    ),
     "architecture": (".tools.architecture", "draw ARCHITECTURE.md's picture from the imports"),
     "world": (".world.command", "the embedded world and how hard it is"),
 }
