@@ -71,7 +71,7 @@ def trailing_ddim(predict, z, steps):
     scheduler.alphas_cumprod = rates(torch.arange(1, 1001, dtype=torch.float64) / 1000)[0].square()
     scheduler.set_timesteps(steps)
     for k in scheduler.timesteps:
-        done = scheduler.step(predict(z, ((k + 1) / 1000.0).double().expand(len(z))), k, z, eta=0.0)
+        done = scheduler.step(predict(z, ((k + 1).double() / 1000).expand(len(z))), k, z, eta=0.0)
         z = done.prev_sample
     return done.pred_original_sample
 
@@ -81,7 +81,7 @@ def test_the_sampler_is_trailing_ddim(steps):
     z = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def predict(x, t):
-        return (x * (1 + t.view(-1, 1, 1))).sin() * 0.7 + 0.1 * x
+        return (x * (1 + t.view(-1, 1, 1))).sin() * 0.7 + 0.1 * x  # any smooth function
 
     assert (sample(predict, z, steps) - trailing_ddim(predict, z, steps)).abs().max() < 1e-12
 
@@ -101,16 +101,16 @@ def test_an_untrained_generator():
     torch.manual_seed(0)
     generator = Generator(1502, DIM, SMALL, 1)
     rng = torch.Generator().manual_seed(0)
-    x, noise = (torch.randn(64, 3, *SIZE, generator=rng) for _ in range(2))
-    labels, t = torch.randint(1502, (64,), generator=rng), torch.rand(64, generator=rng)
+    x, noise = (torch.randn(16, 3, *SIZE, generator=rng) for _ in range(2))
+    labels, t = torch.randint(1502, (16,), generator=rng), torch.rand(16, generator=rng)
     per_picture, attraction = generator.losses(x, labels, t, noise)
-    assert per_picture.mean().item() == pytest.approx(64 * 32 * math.sqrt(2 / math.pi), rel=0.005)  # 1634.06
+    assert per_picture.mean().item() == pytest.approx(64 * 32 * math.sqrt(2 / math.pi), rel=0.01)  # 1634.06
     assert attraction.mean().item() == pytest.approx(0.5 * 0.1**2 / 12, rel=0.1)
     generator.eval()
-    drawn = generator.draw(noise, generator.table(labels), 10)
-    assert torch.allclose(drawn, (50 * noise).clamp(0, 1), atol=1e-4)
+    drawn = generator.draw(noise[:2], generator.table(labels[:2]), 10)
+    assert torch.allclose(drawn, (50 * noise[:2]).clamp(0, 1), atol=1e-4)
     # the logged error of the picture that an untrained network estimates
-    times = torch.linspace(0, 1, 2001, dtype=torch.float64)
+    times = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
     signal, amount = rates(times)
     assert (amount / signal).mean().item() * math.sqrt(2 / math.pi) == pytest.approx(2.49784, rel=2e-3)
 
