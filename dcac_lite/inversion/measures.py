@@ -9,12 +9,29 @@ from torch import Tensor, nn
 from ..data.domains import Split
 from ..world.descriptors import pixels
 from ..world.discriminant import discriminant, fit_chosen
+from .auxiliary import Auxiliary
 from .bank import Bank
+from .generator import Generator
+from .img2id import Img2ID
 from .people import People
+from .recipe import Recipe
 from .reid import read_vectors
+from .unet import UNet
 
 #: Dimensions of the PCA and shrinkages that the judge chooses from.
 _GRID = [(k, shrinkage, True) for k in (50, 100, 200) for shrinkage in (0.1, 0.3, 0.6)]
+
+
+def parameters(recipe: Recipe, rows: int) -> dict[str, int]:
+    """How many numbers the networks of a recipe learn, by name, the table having so many rows. Nothing is computed."""
+    with torch.device("meta"):
+        nets = {
+            "generator, with its table": Generator(rows, recipe.dim, recipe.depths, recipe.blocks),
+            "auxiliary generator": Auxiliary(recipe.dim),
+            "Img2ID": Img2ID(recipe.size, recipe.dim, recipe.depths, recipe.blocks),
+            "Img2Noise": UNet(recipe.depths, recipe.blocks),
+        }
+    return {name: sum(p.numel() for p in net.parameters()) for name, net in nets.items()}
 
 
 def half_of(labels: Tensor, seed: int = 0) -> np.ndarray:
@@ -49,6 +66,17 @@ class Judge:
     def share_right(self, images: Tensor, labels: Tensor) -> float:
         """Percent of images whose label, int64 [N], it names."""
         return 100 * float((self.names(images) == labels).float().mean())
+
+
+def within(images: Tensor, labels: Tensor) -> float:
+    """How much the pictures of one person differ: the SD of uint8 images [N, 3, H, W] around the mean of their label's,
+    int64 [N], in grey levels. Labels with one picture do not count."""
+    x, total, count = images.float(), 0.0, 0
+    for label in labels.unique():
+        own = x[labels == label]
+        if len(own) > 1:
+            total, count = total + float((own - own.mean(0)).square().sum()), count + (len(own) - 1) * own[0].numel()
+    return (total / count) ** 0.5
 
 
 def spread_kept(vectors: Tensor, rows: Tensor) -> float:

@@ -41,6 +41,17 @@ def code_protocol(query: Tensor, gallery: Tensor, query_pids: np.ndarray, galler
     return {"code mAP": everything["mAP"], "code R1": 100 * float(first.mean())}
 
 
-def of_network(net: nn.Module, domain: Domain, size: tuple[int, int]) -> dict[str, float]:
-    """The `scores` of a network of Img2ID's kind on a domain whose pictures it sees at `size`."""
-    return scores(*(read_vectors(net, shrunk(s.images, size)) for s in (domain.query, domain.gallery)), domain)
+class Reader:
+    """A network of Img2ID's kind as an encoder: pictures of any size in, features out, as `book.rank_figure` and others
+    want it."""
+
+    def __init__(self, img2id: nn.Module, size: tuple[int, int]):
+        self._net, self._size = img2id, size
+
+    def features(self, images: np.ndarray) -> Tensor:
+        """float32 [N, dim] of uint8 images [N, 3, H, W], which are brought to the network's size."""
+        return read_vectors(self._net, shrunk(images, self._size))
+
+    def scores(self, domain: Domain) -> dict[str, float]:
+        """The `scores` of its features on a domain."""
+        return scores(self.features(domain.query.images), self.features(domain.gallery.images), domain)

@@ -58,6 +58,7 @@ class System:
         self.setting = setting
         self.recipe: Recipe = RECIPES[setting.tier]
         self.shipped = shipped and setting == Setting()
+        self._records: dict[str, Path] = {}  # of each stage that was asked for, what was noted of its training
         self.domain: Domain = load_domain(setting.source, setting.tier)
 
     @cached_property
@@ -150,16 +151,17 @@ class System:
                     write_json({"setting": asdict(self.setting), "history": history}, file.with_suffix(".json"))
                     write_tensors(module.state_dict(), file)
                     partial.unlink(missing_ok=True)
+        self._records[name] = file.with_suffix(".json")
         load_exactly(empty, read_tensors(file), file)
         return empty.to(compute_device()).requires_grad_(False).eval()
 
     def history(self, name: str) -> list[dict]:
-        """The loss of a stage as it was trained: step and loss. name: generator, auxiliary, img2noise, or img2id- and a
-        teacher."""
-        found = [SHIPPED / f"{name}.json"] if self.shipped else sorted(self.folder.glob(f"{name}-*.json"))
-        if not found:
-            raise ValueError(f"{name!r} has not been trained; ask for the stage first.")
-        return read_json(found[-1])["history"]
+        """The loss of a stage that has been asked for, as it was trained: step and loss. name: generator, auxiliary,
+        img2noise, or img2id- and a teacher."""
+        if name not in self._records:
+            known = ", ".join(self._records) or "none so far"
+            raise ValueError(f"stage is {name!r}; expected one that has been asked for: {known}.")
+        return read_json(self._records[name])["history"]
 
 
 def _modules(stage: str) -> tuple[str, ...]:
@@ -174,8 +176,7 @@ def _modules(stage: str) -> tuple[str, ...]:
 def ship(system: System) -> None:
     """Write the stages of a system, in half precision, as the weights that come with the package."""
     stages = {"generator": system.generator, "auxiliary": system.auxiliary, "img2noise": system.img2noise}
-    stages |= {f"img2id-{teacher}": system.img2id(teacher) for teacher in TEACHERS}
-    for name, module in stages.items():
+    for name, module in (stages | {"img2id-auxiliary": system.img2id()}).items():
         state: dict[str, Tensor] = module.state_dict()
         half = {n: x.half() if x.dtype == torch.float32 and "running" not in n else x for n, x in state.items()}
         write_tensors(half, SHIPPED / f"{name}.safetensors")
