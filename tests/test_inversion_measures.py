@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dcac_lite.__main__ import main
+from dcac_lite.book import inversion_figures as draw
 from dcac_lite.inversion import measures
 from dcac_lite.inversion.bank import Bank
 from dcac_lite.inversion.people import People
@@ -66,6 +67,19 @@ def test_what_is_read_from_pictures_and_named_by_the_table():
 def test_distances_of_pairs_stand_in_the_order_of_the_triangle():
     rows = torch.tensor([[0.0, 0], [3, 4], [0, 1]])
     assert measures.pair_distances(rows).tolist() == pytest.approx([5, 1, np.sqrt(18)])
+
+
+def test_what_is_shown_of_noises_vectors_and_protocols():
+    noise = torch.tensor([-9.0, -2.5, 0, 2.5, 9]).view(5, 1, 1, 1)
+    assert draw.noise_to_eye(noise).flatten().tolist() == [0, 0, 128, 255, 255]
+    walk = draw.moved(torch.zeros(3), 1, torch.tensor([-1.0, 2]))
+    assert walk.tolist() == [[0, -1, 0], [0, 2, 0]]
+    assert draw.widest(torch.tensor([[0.0, 0, 0], [1, 3, 2]]), 2) == [1, 2]
+    table = pd.DataFrame({"features": ["pixels", "net"], "mAP": [1.0, 5.0], "code mAP": [4.0, 9.0]})
+    (axis,) = draw.protocols_figure(table).axes
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["pixels", "net"] and axis.yaxis_inverted()
+    (axis,) = draw.distances_figure({"mine": np.array([1.0, 2, 3])}).axes
+    assert axis.get_legend().get_texts()[0].get_text() == "mine"
 
 
 def test_parameters_are_counted_with_the_table():

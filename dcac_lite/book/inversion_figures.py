@@ -66,7 +66,7 @@ def protocols_figure(table: pd.DataFrame) -> Figure:
     )
     axis.set(yticks=places, yticklabels=table["features"], xlabel="mAP [%]", xlim=(0, None))
     axis.invert_yaxis()
-    axis.legend(loc="lower right")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)  # above: marks fill the plot
     figure.tight_layout()
     return figure
 

@@ -4,7 +4,7 @@ import argparse
 
 from ..paths import results_folder
 
-TIERS = ("smoke", "lite", "full", "rehearsal")
+TIERS = ("smoke", "lite", "full")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
