@@ -34,6 +34,7 @@ DOORS = {  # name: module, help
     "weights": (".lite_weights.command", "how the lite weights are made, and how good they are"),
     "architecture": (".tools.architecture", "draw ARCHITECTURE.md's picture from the imports"),
     "world": (".world.command", "the embedded world and how hard it is"),
+    "clothes": (".expansion.command", "the embedded world of people who change clothes, and how hard it is"),
 }
 
 

@@ -28,7 +28,8 @@ class Protocol:
     gallery_cameras: tuple[int, ...] | None = None
 
 
-def _all_cameras() -> dict[str, Protocol]:
+def all_cameras() -> dict[str, Protocol]:
+    """The three rules on all cameras."""
     return {rule: Protocol(rule) for rule in RULES}
 
 
@@ -36,9 +37,9 @@ def _all_cameras() -> dict[str, Protocol]:
 #: numbers; `single_shot` is the other custom. LaST labels no clothes outside of training.
 PROTOCOLS: dict[str, dict[str, Protocol]] = {
     "prcc": {"same clothes": Protocol("general", (2,), (1,)), "clothes-changing": Protocol("general", (3,), (1,))},
-    "ltcc": _all_cameras(),
-    "ccvid": _all_cameras(),
-    "vc-clothes": _all_cameras()
+    "ltcc": all_cameras(),
+    "ccvid": all_cameras(),
+    "vc-clothes": all_cameras()
     | {
         "same clothes, cameras 2 and 3": Protocol("general", (2, 3), (2, 3)),
         "clothes-changing, cameras 3 and 4": Protocol("general", (3, 4), (3, 4)),
