@@ -78,7 +78,7 @@ def test_front_matter_is_complete(name):
 
 
 def test_the_shipped_cards_have_front_matter():
-    assert DatasetCard(text("lite-domains")).data.license == "mit"
+    assert {DatasetCard(text(name)).data.license for name in ("lite-domains", "clothes-domains")} == {"mit"}
     model = ModelCard(text("lite-weights")).data
     assert model.license == "mit" and model.datasets == ["lite-domains"]
 
@@ -242,7 +242,7 @@ def blocks():
     return generated()
 
 
-@pytest.mark.parametrize("name", ["lite-domains", "lite-weights"])
+@pytest.mark.parametrize("name", ["lite-domains", "clothes-domains", "lite-weights"])
 def test_generated_blocks_are_those_of_the_code(blocks, name):
     assert fill(text(name), blocks[name]) == text(name), "out of date: python -m dcac_lite cards"
 

@@ -31,7 +31,8 @@ def _draw(arguments: argparse.Namespace) -> None:
 
 def _report(arguments: argparse.Namespace) -> None:
     from ..tools.status import recording
-    from .references import report, text, write
+    from ..world.report import write
+    from .references import report, text
 
     with recording(arguments.out.resolve()) if arguments.out else nullcontext():
         table = report(tuple(arguments.domains), arguments.tier)

@@ -7,7 +7,6 @@ both settings. The parts are read with the true masks, which no method has."""
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,6 @@ import torch
 from ..data.clothes import ClothesSplit
 from ..data.domains import Domain
 from ..data.registry import FOLDERS
-from ..paths import replacing
 from ..world.discriminant import DIMENSIONS, SHRINKAGES, discriminant, fit_chosen, normalised
 from ..world.domains import Sample
 from ..world.figure import HAIR, SKIN
@@ -148,12 +146,6 @@ def report(names: tuple[str, ...] = tuple(CLOTHES_DOMAINS), tier: str = "lite") 
                 misled = in_the_query_s_clothes(*sides, protocol, numbers)
                 table.append(row | {"mAP": metrics["mAP"], "R1": metrics["R1"], "misled": misled})
     return pd.DataFrame(table)
-
-
-def write(table: pd.DataFrame, file: Path) -> None:
-    """The table as a csv file, two decimals."""
-    with replacing(file) as temporary:
-        table.round(2).to_csv(temporary, index=False)
 
 
 def side_by_side(table: pd.DataFrame, domain: str) -> pd.DataFrame:

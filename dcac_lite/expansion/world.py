@@ -4,7 +4,7 @@ A picture depends on nothing but its domain and its index. Its stream of random 
 another outfit it has the same pose, place, camera, light and noise. The background is a patch of the camera's scene
 drawn for each picture and tied to nobody, or it would take the place of the clothes as a clue."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import numpy as np
@@ -120,13 +120,5 @@ def worn_mask(sample: Sample) -> np.ndarray:
 
 def in_other_clothes(sample: Sample, outfit: Outfit) -> Picture:
     """The same picture, had the person worn `outfit` (oracle O1): outline and bare limbs follow the clothes."""
-    person = sample.shot.person
-    body = replace(person, **{name: getattr(outfit, name) for name in outfit.__dataclass_fields__})
-    return render(replace(sample.shot, person=body))
-
-
-def repainted(sample: Sample, outfit: Outfit) -> np.ndarray:
-    """The picture itself with `outfit` where it shows clothes and nowhere else (oracle O2), uint8 [64, 32, 3]: a
-    perfect inpainting under DLCR's constraint, which keeps every pixel outside the mask."""
-    mask = worn_mask(sample)[:, :, None]
-    return np.where(mask, in_other_clothes(sample, outfit).image, sample.picture.image)
+    person = replace(sample.shot.person, **{f.name: getattr(outfit, f.name) for f in fields(outfit)})
+    return render(replace(sample.shot, person=person))
