@@ -33,7 +33,7 @@ def test_parts_see_the_body_and_hardly_the_clothes():
         grey = without_clothes(sample)
         others.append((grey[worn_mask(sample)] == 128).mean())
     assert np.mean(own) < 0.6 * np.mean(strangers) and min(others) == 1
-    assert parts(samples[0]).shape == (16,) and np.isfinite(np.stack([parts(s) for s in samples])).all()
+    assert parts(samples[0]).shape == (22,) and np.isfinite(np.stack([parts(s) for s in samples])).all()
 
 
 def test_being_misled_is_counted_among_wrong_first_answers():

@@ -28,6 +28,9 @@ from .specs import CLOTHES_DOMAINS
 #: Settings of the report; general rules would mix the two.
 SETTINGS = ("same clothes", "clothes-changing")
 GREY = 128
+HEIGHTS = (0.08, 0.3, 0.85)  # of head, shoulders and legs, as shares of what is seen of the body
+DEPTH = 0.58  # of a body, relative to its width
+FEW = 2  # pixels
 _TESTS = ("query", "gallery")
 #: References of `world.references` that see whole pictures.
 _PIXELS = {r.name: r for r in CLOSED_FORM if r.name in ("LDA on pixels", "weighted LDA on LOMO-like histograms")}
@@ -44,21 +47,24 @@ def _width(mask: np.ndarray, top: int, height: int, share: float) -> float:
 
 
 def parts(sample: Sample) -> np.ndarray:
-    """What the body alone shows in a picture, read with its true masks, float64 [16]: mean colours of skin and hair,
-    areas of both and of the body, widths of head, shoulders and legs, top and height, and the direction that the person
-    faces (two numbers). Colours are those of the picture, with its light and camera. Where nothing of the body is seen,
-    zeros."""
+    """What the body alone shows in a picture, read with its true masks, float64 [22]: mean colours of skin, hair and
+    background, areas of hair, skin and body, widths of head, shoulders and legs, height and top, how wide a body is
+    that is turned so, the direction that the person faces, and whether hair and skin are hardly seen. Colours and sizes
+    are logarithms, so that the light of a picture and the distance add to them, and what the background knows of the
+    light can be taken away. Zeros where nothing is seen of the body."""
     image = sample.picture.image / 255
     body, skin, hair = sample.picture.body_mask, garment_mask(sample, (SKIN,)), garment_mask(sample, (HAIR,))
     if not body.any():
-        return np.zeros(16)
+        return np.zeros(22)
     rows = np.flatnonzero(body.any(1))
     top, height = int(rows[0]), int(rows[-1] - rows[0]) + 1
     tone = _mean(image, skin, image[body].mean(0))
-    shape = [_width(body, top, height, share) for share in (0.08, 0.3, 0.85)]
-    areas = [hair.mean(), skin.mean(), body.mean()]
-    yaw = sample.shot.pose.yaw
-    return np.array([*tone, *_mean(image, hair, tone), *areas, *shape, top, height, np.cos(yaw), abs(np.sin(yaw))])
+    colours = np.concatenate([tone, _mean(image, hair, tone), _mean(image, ~body, tone)])
+    sizes = [hair.sum(), skin.sum(), body.sum(), *(_width(body, top, height, share) for share in HEIGHTS), height]
+    facing, turned = np.cos(sample.shot.pose.yaw), np.sin(sample.shot.pose.yaw)
+    wide = np.log(np.hypot(facing, DEPTH * turned))
+    few = [hair.sum() < FEW, skin.sum() < FEW]
+    return np.array([*np.log(colours + 0.02), *np.log1p(sizes), top, wide, facing, facing**2, *few], float)
 
 
 def without_clothes(sample: Sample) -> np.ndarray:
