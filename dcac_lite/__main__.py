@@ -32,6 +32,7 @@ DOORS = {  # name: module, help
     "convert": (".release.convert", "a released checkpoint of the authors as a run of this package"),
     "cards": (".cards.command", "write what of the data cards follows from code, or is measured"),
     "weights": (".lite_weights.command", "how the lite weights are made, and how good they are"),
+    "pieces": (".lite_weights.pieces", "what each piece of CLIP's pre-training is worth, on the validation domain"),
     "architecture": (".tools.architecture", "draw ARCHITECTURE.md's picture from the imports"),
     "world": (".world.command", "the embedded world and how hard it is"),
     "clothes": (".expansion.command", "the embedded world of people who change clothes, and how hard it is"),

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 
 import nbformat
 import numpy as np
@@ -11,11 +12,13 @@ import pandas as pd
 import pytest
 from test_browser import SECONDS, serious_violations
 
+from dcac_lite.__main__ import main
 from dcac_lite.paths import CLONE, figures_root
 from dcac_lite.site.command import build
 from dcac_lite.site.explorers import among
 from dcac_lite.site.links import problems
-from dcac_lite.site.references import introduce, refer
+from dcac_lite.site.printed import BROWSERS, print_pages
+from dcac_lite.site.references import explain, introduce, refer, words_of
 from dcac_lite.tools.reproduce import NOTEBOOKS
 
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1366, "height": 768}
@@ -124,6 +127,22 @@ def test_only_prose_is_made_to_refer():
     assert refer(text, known).count("](#eq-7)") == 1
 
 
+def test_a_word_of_the_glossary_leads_there_and_from_there_to_where_it_is_introduced(site, visit):
+    page = visit((site / "notebooks" / "02_baseline_reid.html").as_uri(), LAPTOP)
+    page.locator("article a", has_text=re.compile("^prototypes?$")).first.click()
+    assert page.url.endswith("/GLOSSARY.html#prototype")
+    page.locator("#prototype").get_by_role("link", name="Notebook 02").click()
+    assert page.url.endswith("/02_baseline_reid.html#the-memory-of-prototypes-eq-6-and-7")
+
+
+def test_only_the_first_mention_in_prose_leads_to_the_glossary():
+    words, known = words_of("# Glossary\n\n## query\n\nx\n\n## AP\n\n## U-Net\n"), set()
+    text = "## Queries\n\n`query` for **queries**, a query, ap and mAP of a U-Net-like [query](x)"
+    explained = explain(text, words, "G.md", known)
+    assert explained == text.replace("**queries**", "**[queries](G.md#query)**") and known == {"query"}
+    assert explain("Two APs", words, "G.md", known) == "Two [APs](G.md#ap)"
+
+
 def test_the_first_page_is_the_scorecard(site, visit):
     page = visit((site / "index.html").as_uri(), LAPTOP)
     card = pd.read_csv(figures_root() / "14_scorecard.csv")
@@ -187,6 +206,30 @@ def test_an_explorer_is_a_few_hundred_kilobytes_and_names_every_state(site):
         assert file.stat().st_size < 500_000, file.name
         packed = json.loads(gzip.decompress(base64.b64decode(file.read_text().split('"')[3])))
         assert len(packed["states"]) == np.prod([len(c["options"]) for c in packed["controls"]])
+
+
+def test_a_printed_book_keeps_its_links_and_has_a_bookmark_for_each_page(tmp_path):
+    pypdf = pytest.importorskip("pypdf", reason="the book's packages are not installed: pip install -e '.[book]'")
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip("no browser is installed: apt-get install chromium")
+    one, other, out = tmp_path / "one.html", tmp_path / "other.html", tmp_path / "book.pdf"
+    one.write_text('<h1>First</h1><a href="other.html#x">on</a> <a href="elsewhere.html">gone</a>' + "<p>x</p>" * 99)
+    other.write_text('<h1 id="x">Second</h1><a href="https://example.org/">out</a>')
+    print_pages([("First", one), ("Second", other)], out)
+    book = pypdf.PdfReader(out)
+    links = [link.get_object() for page in book.pages for link in page.get("/Annots", [])]
+    assert [mark.title for mark in book.outline] == ["First", "Second"] and "Second" in book.pages[-1].extract_text()
+    assert len(links) == 2 and len(book.pages) > 2
+    assert links[0]["/Dest"][0].get_object() == book.pages[-1].get_object()
+    assert links[1]["/A"]["/URI"] == "https://example.org/"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["book.pdf", "one.html", "other.html"]
+
+
+def test_without_a_browser_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="2"):
+        main(["book", str(tmp_path / "site"), "--pdf", str(tmp_path / "book.pdf")])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_search_finds_prototype(site, visit):

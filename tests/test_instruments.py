@@ -107,6 +107,37 @@ def test_help_is_the_loss_that_a_step_towards_a_prompt_saves(model):
     assert torch.allclose(helps[:, 2], saved, atol=2e-3)
 
 
+def test_swapped_prompts_err_as_often_as_they_are_wrong(model):
+    errors = instruments.swap_errors(model, draws(LABELS, 2))
+    right = torch.eye(IDENTITIES)[LABELS] > 0
+    assert errors.shape == (BATCH, IDENTITIES) and (errors[right] == 0).all()
+    assert torch.allclose(errors[~right], torch.tensor(2 / IDENTITIES))  # two of five numbers are off by one
+
+
+def test_the_next_picture_of_somebody_else():
+    assert instruments.somebody_else(torch.tensor([0, 0, 1, 1, 0])).tolist() == [2, 2, 4, 4, 2]
+    with pytest.raises(ValueError, match="all 3 pictures show one person"):
+        instruments.somebody_else(torch.tensor([4, 4, 4]))
+
+
+def test_between_two_people_one_can_only_say_surer_or_vaguer(model):
+    x = torch.randn(BATCH, D)
+    among_five = instruments.by_chance(model, x)
+    model.reid.classifier = torch.nn.Linear(D, 2, bias=False)
+    model.condition.prompts = model.condition.prompts[:2]
+    assert instruments.by_chance(model, x) == pytest.approx(1) and among_five < 0.95
+
+
+def test_other_temperatures_are_tried_and_the_usual_one_is_kept(model):
+    looks = np.random.default_rng(0).random((IDENTITIES, IDENTITIES))
+    x = torch.randn(BATCH, D)
+    found = instruments.by_softness(model, x, LABELS, draws(LABELS, 2), looks, (0.1, 0.5, 5.0))
+    assert model.condition.tau_c == 0.5 and found["tau_c"].tolist() == [0.1, 0.5, 5.0]
+    usual = instruments.help_and_looks(instruments.help_of_prompts(model, x, LABELS, draws(LABELS, 2)), LABELS, looks)
+    assert found.loc[1, [*usual]].to_dict() == pytest.approx(usual)
+    assert found["p"].iloc[2] == pytest.approx(1 / IDENTITIES, abs=0.05)
+
+
 def test_who_helps_is_compared_with_who_looks_alike():
     looks = np.array([[1.0, 0.9, 0.5, 0.1], [0.9, 1.0, 0.3, 0.2]] + [[0.5, 0.3, 1.0, 0.4], [0.1, 0.2, 0.4, 1.0]])
     labels = torch.tensor([0, 1, 2, 3])

@@ -17,7 +17,7 @@ from dcac_lite.tiers import TIERS
 
 MAKEFILE = (CLONE / "Makefile").read_text()
 README = CLONE / "README.md"
-DOCUMENTS = [README, CLONE / "TROUBLESHOOTING.md", CLONE / "WORKSHOP.md"]
+DOCUMENTS = [README, *(CLONE / f"{name}.md" for name in ("GLOSSARY", "TROUBLESHOOTING", "WORKSHOP"))]
 DOCUMENTS += [*sorted(CLONE.glob("data_cards/*.md")), *sorted(CLONE.glob("notebooks/**/*.ipynb"))]
 FOLDERS = "dcac_lite|benchmarks|notebooks|figures|tests|data_cards"
 

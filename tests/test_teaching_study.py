@@ -6,6 +6,7 @@ import pytest
 
 from dcac_lite.paths import CLONE
 from dcac_lite.studies import statistics, study, teaching
+from dcac_lite.tiers import LITE
 
 CHOSEN = {arm: candidates[-1] for arm, candidates in teaching.CANDIDATES.items()}
 PLAN = CLONE / "figures" / "plans" / "when-it-teaches.md"
@@ -130,6 +131,14 @@ def test_lines_of_one_scheme_at_two_settings_stay_apart():
     )
     means = found[found["target"] == teaching.MEAN].set_index("line")["mean"]
     assert means.round().to_dict() == {"DCAC": 1, "DCAC, lambda 1": 3, "DCAC, frozen U-Net": 5}
+
+
+def test_words_for_a_sure_pupil_and_for_one_in_doubt_stay_apart_at_any_dose():
+    told = {"conditioning": "captions-predicted", "adaptation": "frozen", "lambda_": 300.0}
+    rows = pd.DataFrame([told | {"tau_c": tau_c} for tau_c in (teaching.SOFT, LITE.tau_c)])
+    assert teaching.named(rows)["line"].tolist() == ["captions, predicted", "captions, sure"]
+    tuned = {e.tau_c for e, _ in teaching.tuning() if e.conditioning == "captions-predicted"}
+    assert tuned == {teaching.SOFT}
 
 
 def test_equivalence_needs_a_narrow_interval_inside_the_margin():

@@ -7,10 +7,12 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dcac_lite.lite_weights.clip import CONTEXT_LENGTH, two_view_loss
 from dcac_lite.lite_weights.fitting import fit
 from dcac_lite.lite_weights.make import LITE_RECIPE, SMOKE_RECIPE, STAGES, pretrain, web_images
+from dcac_lite.lite_weights.pieces import ALL, CHANGES, SHORT, pretrained
 from dcac_lite.lite_weights.report import photograph_retrieval, report, torso_mask, weight_files
 from dcac_lite.lite_weights.views import random_view
 from dcac_lite.paths import LITE_WEIGHTS
@@ -128,3 +130,28 @@ def test_the_weights_beat_methods_that_learn_nothing_of_pictures(numbers):
 def test_the_torso_is_in_the_middle_above_the_waist():
     rows, columns = np.nonzero(torso_mask())
     assert len(rows) > 30 and 7 <= rows.min() and rows.max() <= 17 and 8 <= columns.min() and columns.max() <= 23
+
+
+# ---------------------------------------------------------------- what its pieces are worth
+
+
+def test_views_of_no_strength_are_only_mirrored():
+    x = torch.rand(8, 3, 64, 32) * 2 - 1
+    views = random_view(x, torch.Generator().manual_seed(0), strength=0.0)
+    straight, mirrored = ((views - y).abs().amax((1, 2, 3)) < 1e-4 for y in (x, x.flip(3)))
+    assert (straight | mirrored).all() and straight.any() and mirrored.any()
+
+
+def test_each_piece_changes_what_pre_training_makes(tmp_path, monkeypatch):
+    """Of every change that the table compares with all pieces, other weights come out, if after two steps only."""
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
+    small = {"clip_steps": 2, "clip_batch": 12}
+    made = {}
+    for name, change in CHANGES.items():
+        people = 24 if change.recipe.people < SHORT.people else 48
+        changed = replace(change, recipe=replace(change.recipe, people=people, **small))
+        monkeypatch.setitem(CHANGES, name, changed)
+        made[name] = load_file(pretrained(name, seed=0) / "open_clip_model.safetensors")["visual.proj"]
+    assert len({tuple(proj.flatten().tolist()) for proj in made.values()}) == len(CHANGES)
+    again = pretrained(ALL, seed=0) / "open_clip_model.safetensors"
+    assert torch.equal(load_file(again)["visual.proj"], made[ALL])

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Described = tuple["Figure", str]
-#: The two teachers of the notebook: colour, marker.
-TEACHERS = {"random prompts": (PALETTE["correlation-aware"], "o"), "words": (PALETTE["right"], "s")}
+#: The teachers of the notebook: colour, marker.
+TEACHERS = {
+    "random prompts": (PALETTE["correlation-aware"], "o"),
+    "words": (PALETTE["right"], "s"),
+    "wrong words": (PALETTE["wrong"], "v"),
+}
+_CONDITIONS = {"own": ("black", "o"), "another picture's": (PALETTE["wrong"], "v"), "its caption": ("tab:blue", "s")}
 
 
 def agreements(found: Mapping[str, Mapping[int, float]]) -> Described:
@@ -27,6 +32,7 @@ def agreements(found: Mapping[str, Mapping[int, float]]) -> Described:
         axis.plot(list(by_draws), list(by_draws.values()), marker=marker, color=colour, label=teacher)
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.set(xlabel="draws of noise and timestep in a mean", ylabel="cosine of two such means", ylim=(-0.1, 1))
     axis.set_title("How far two independent hearings of the teacher agree")
     axis.legend(fontsize=8)
@@ -41,30 +47,64 @@ def agreements(found: Mapping[str, Mapping[int, float]]) -> Described:
 
 
 def worths(table: pd.DataFrame, bins: int = 5) -> Described:
-    """table: `instruments.worth` with a column `teacher`. A panel per teacher: by how many percent each condition is
-    better than zeros, against the timestep."""
+    """table: `instruments.worth` with a column `teacher`. A panel per teacher: by how many percent a condition is
+    better than zeros, against the timestep, with the 95 % interval over pictures."""
     import matplotlib.pyplot as plt
+
+    from ..studies.statistics import interval
 
     edges = np.linspace(0, 1000, bins + 1)
     teachers, said = table["teacher"].unique(), []
-    figure, axes = plt.subplots(1, len(teachers), figsize=(4.6 * len(teachers), 3.4), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(teachers), figsize=(3.3 * len(teachers), 3.2), sharey=True, squeeze=False)
     for axis, teacher in zip(axes.flat, teachers):
         here = table[table["teacher"] == teacher]
-        own_bin = pd.cut(here["timestep"], edges, labels=(edges[1:] + edges[:-1]) / 2, right=False).astype(float)
-        errors = here.groupby([own_bin.rename("middle"), "condition"])["error"].mean().unstack()
-        gains = 100 * (1 - errors.drop(columns="zeros").div(errors["zeros"], axis=0))
-        for (name, values), marker in zip(gains.items(), "osv^DPX"):
-            axis.plot(values.index, values, marker=marker, label=name)
+        middle = pd.cut(here["timestep"], edges, labels=(edges[1:] + edges[:-1]) / 2, right=False).astype(float)
+        errors = here.groupby([middle.rename("middle"), "picture", "condition"])["error"].mean().unstack()
+        for shift, (name, (colour, marker)) in enumerate(_CONDITIONS.items()):
+            saved = 100 * (errors["zeros"] - errors[name]) / errors["zeros"].mean()
+            found = pd.DataFrame({m: interval(part) for m, part in saved.groupby("middle") if len(part) > 1}).T
+            at = found.index + 14 * (shift - 1)
+            reach = [found["mean"] - found["low"], found["high"] - found["mean"]]
+            axis.errorbar(at, found["mean"], yerr=reach, fmt=f"{marker}-", color=colour, ms=5, lw=1, label=name)
         axis.axhline(0, color="black", linewidth=0.8)
-        axis.set(title=teacher, xlabel="timestep: from little noise to much", ylabel="error saved against zeros, %")
+        axis.set(title=teacher, xlabel="timestep")
         total = here.groupby("condition")["error"].mean()
-        said.append(f"{teacher}: own condition {100 * (1 - total['own'] / total['zeros']):+.2f} %")
-    axes[0, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    figure.tight_layout()
+        saved = {name: 100 * (1 - total[name] / total["zeros"]) for name in _CONDITIONS}
+        said.append(f"{teacher}: " + ", ".join(f"{name} {value:+.1f} %" for name, value in saved.items()))
+    axes[0, 0].set_ylabel("error saved against zeros, %")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="lower center", ncols=len(_CONDITIONS), frameon=False)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
     return figure, (
         "Percent of the denoising error that each condition saves against zeros, by timestep, a panel per teacher. "
         f"Over all timesteps, {'; '.join(said)}."
     )
+
+
+def softness(table: pd.DataFrame, in_full: Mapping[str, float]) -> Described:
+    """What the gradient knows of looks, by how sure the pupil is. table: `instruments.by_softness` with a column
+    `teacher`; in_full: by teacher the rank correlation when whole prompts are tried, dashed."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6.4, 3.4))
+    said = []
+    for teacher, part in table.groupby("teacher", sort=False):
+        colour, marker = TEACHERS[str(teacher)]
+        axis.plot(part["p"], part["rank correlation"], marker=marker, color=colour, label=teacher)
+        axis.axhline(in_full[str(teacher)], color=colour, linestyle="--", linewidth=1)
+        values = ", ".join(
+            f"{r:.2f} at p = {p:.2f} (tau_c {t:g})"
+            for r, p, t in zip(part["rank correlation"], part["p"], part["tau_c"])
+        )
+        said.append(f"{teacher}: {values}; tried in full {in_full[str(teacher)]:.2f}")
+    first = table[table["teacher"] == table["teacher"].iloc[0]]
+    for p, tau_c in zip(first["p"], first["tau_c"]):
+        axis.annotate(f"$\\tau_c$ = {tau_c:g}", (p, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+                      textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set(xlabel="how sure the pupil is: mean probability of the right person", ylabel="rank correlation with looks")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.tight_layout()
+    return figure, f"Rank correlation of whose prompt would help with who looks alike. {'. '.join(said)}."
 
 
 def arms(differences: pd.DataFrame) -> Described:

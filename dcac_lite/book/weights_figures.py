@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ..lite_weights.pieces import ALL, NOTHING, SHIPPED
+from ..tools.compare import prediction_interval
 from .notebook import PALETTE
 
 _UNITS = {"clip": "contrastive losses [nats]", "vae": "squared errors + KL", "unet": "noise prediction error"}
@@ -63,4 +65,33 @@ def colours_figure(colours: pd.DataFrame, title: str) -> Figure:
     axis.axvline(colours["chance"].iloc[0], color="black", ls="--", lw=1)
     axis.set(xlim=(0, 100), xlabel="torso has the right colour word [%] (dashed: chance)", title=title)
     axis.invert_yaxis()
+    return figure
+
+
+def piece_effects(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of `lite_weights.pieces`, one row per change: means of "zero-shot mAP" and "mAP", and whether the mAP is
+    `told` from luck, that is outside of the prediction interval of one more run of all pieces."""
+    low, high = prediction_interval(table.loc[table["piece"] == ALL, "mAP"])
+    means = table.groupby("piece", sort=False)[["zero-shot mAP", "mAP"]].mean()
+    return means.assign(told=(means["mAP"] < low) | (means["mAP"] > high))
+
+
+def pieces_figure(table: pd.DataFrame, title: str) -> Figure:
+    """What each change of pre-training makes of a table of `lite_weights.pieces`: mAP on V before fine-tuning, hollow,
+    and after, full where it is told from luck; the band is where one more run of all pieces would lie."""
+    effects = piece_effects(table)
+    changes = effects.drop([ALL, NOTHING, SHIPPED]).sort_values("mAP")
+    effects = pd.concat([effects.loc[[NOTHING]], changes, effects.loc[[ALL, SHIPPED]]])
+    figure, axis = plt.subplots(figsize=(7.2, 0.34 * len(effects) + 1.2))
+    low, high = prediction_interval(table.loc[table["piece"] == ALL, "mAP"])
+    axis.axvspan(low, high, color=PALETTE["baseline"], alpha=0.25, lw=0, label="one more run of all pieces")
+    axis.hlines(effects.index, effects["zero-shot mAP"], effects["mAP"], color=PALETTE["baseline"], lw=1)
+    axis.plot(effects["zero-shot mAP"], effects.index, "o", mfc="white", color=PALETTE["baseline"], label="zero-shot")
+    for told, colour, words in ((False, "baseline", "fine-tuned"), (True, "correlation-aware", "... told from luck")):
+        part = effects[(effects["told"] == told) & ~effects.index.isin([ALL, NOTHING, SHIPPED])]
+        axis.plot(part["mAP"], part.index, "o", color=PALETTE[colour], label=words)
+    references = effects.loc[[NOTHING, ALL, SHIPPED]]
+    axis.plot(references["mAP"], references.index, "D", color="black", label="references")
+    axis.set(xlabel="mAP on V", title=title)
+    axis.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return figure

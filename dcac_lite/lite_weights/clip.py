@@ -7,6 +7,7 @@ much identity the pre-trained trunk knows.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,8 +24,22 @@ from .views import random_view
 
 CONTEXT_LENGTH = 48  # tokens: the longest caption and its two ends
 TEXT_WIDTH = 64
-WARM_UP = 700  # steps
+WARM_UP = 700  # steps, of a short training at most a quarter
 TAU = 0.1  # temperature of the image-image term
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What the stage is made of; `lite_weights.pieces` measures what each is worth.
+
+    captions, views: the factors of the two terms. strength: of the views, see `views.random_view`. groups: whether a
+    batch holds people who are dressed alike. layers: transformer blocks of the image encoder."""
+
+    captions: float = 1.0
+    views: float = 1.0
+    strength: float = 1.0
+    groups: bool = True
+    layers: int = 4
 
 
 def make_tokenizer():
@@ -45,12 +60,13 @@ def make_tokenizer():
     )  # fmt: skip
 
 
-def clip_config(vocabulary: int) -> dict:
+def clip_config(vocabulary: int, layers: int) -> dict:
     """open_clip's model configuration of the lite CLIP: ViT with 8 x 8 patches on 64 x 32 pixels."""
+    size = [HEIGHT, WIDTH]
     return {
         "embed_dim": 128,
         "quick_gelu": True,
-        "vision_cfg": {"image_size": [HEIGHT, WIDTH], "patch_size": 8, "width": 128, "layers": 4, "head_width": 32},
+        "vision_cfg": {"image_size": size, "patch_size": 8, "width": 128, "layers": layers, "head_width": 32},
         "text_cfg": {
             "context_length": CONTEXT_LENGTH, "vocab_size": vocabulary, "width": TEXT_WIDTH, "heads": 2, "layers": 2,
             "hf_tokenizer_name": "lite",
@@ -72,7 +88,9 @@ def projection_head(width: int) -> nn.Module:
     return nn.Sequential(nn.Linear(width, 256), nn.GELU(), nn.Linear(256, 128))
 
 
-def train_clip(folder: Path, recipe, images: Tensor, second: Tensor, captions: list[str]) -> list[dict]:
+def train_clip(
+    folder: Path, recipe, images: Tensor, second: Tensor, captions: list[str], pieces: Pieces = Pieces()
+) -> list[dict]:
     """Contrastive pre-training; writes an open_clip folder (config, safetensors, tokenizer).
 
     images: uint8 [N, 3, H, W], captioned; second: uint8 [M, 3, H, W], another photograph of each of the first
@@ -82,7 +100,7 @@ def train_clip(folder: Path, recipe, images: Tensor, second: Tensor, captions: l
 
     tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
-    config = clip_config(len(tokenizer))
+    config = clip_config(len(tokenizer), pieces.layers)
     preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
     (folder / "open_clip_config.json").write_text(
         json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=1)
@@ -97,23 +115,25 @@ def train_clip(folder: Path, recipe, images: Tensor, second: Tensor, captions: l
     criterion = open_clip.ClipLoss()
 
     def loss_of_step(generator: torch.Generator, step: int) -> Tensor:
-        groups = torch.randint(len(images) // WEB_GROUP, (recipe.clip_batch // WEB_GROUP, 1), generator=generator)
-        rows = (WEB_GROUP * groups + torch.arange(WEB_GROUP)).flatten()
+        together = WEB_GROUP if pieces.groups else 1
+        groups = torch.randint(len(images) // together, (recipe.clip_batch // together, 1), generator=generator)
+        rows = (together * groups + torch.arange(together)).flatten()
         other = images[rows].clone()
         met_twice = rows < len(second)
         other[met_twice] = second[rows[met_twice]]
-        views = torch.cat([random_view(normalise(x), generator) for x in (images[rows], other)])
+        views = torch.cat([random_view(normalise(x), generator, pieces.strength) for x in (images[rows], other)])
         with torch.autocast("cpu", torch.bfloat16):
             features = model.encode_image(views)
             text = model.encode_text(tokens[rows])
             z = head(trunk.pop())
         captioned = F.normalize(features[: len(rows)].float())
         captions_loss = criterion(captioned, F.normalize(text.float()), model.logit_scale.exp())
-        return captions_loss + two_view_loss(F.normalize(z.float()))
+        return pieces.captions * captions_loss + pieces.views * two_view_loss(F.normalize(z.float()))
 
     module = nn.ModuleDict({"clip": model, "head": head})
     partial = folder / "partial.pt"
-    history = fit(module, recipe.clip_steps, recipe.clip_lr, WARM_UP, loss_of_step, "clip", partial, weight_decay=0.05)
+    warm_up = min(WARM_UP, max(1, recipe.clip_steps // 4))
+    history = fit(module, recipe.clip_steps, recipe.clip_lr, warm_up, loss_of_step, "clip", partial, weight_decay=0.05)
     hook.remove()
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     partial.unlink()

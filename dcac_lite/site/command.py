@@ -10,7 +10,10 @@ import tempfile
 from pathlib import Path
 
 from ..paths import CLONE, IN_CLONE, runs_root, temporary_name
+from ..tools.reproduce import NOTEBOOKS
 from .links import problems
+from .pages import title_of
+from .printed import browser, print_pages
 
 SETTINGS = Path(__file__).parent  # where conf.py is
 _MARK = ".dcac-lite-book"  # in a folder that this command made and may replace
@@ -19,12 +22,27 @@ _MARK = ".dcac-lite-book"  # in a folder that this command made and may replace
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", nargs="?", type=Path, help="folder of the site; book/ in the runs folder if not given")
     parser.add_argument("--tier", choices=("smoke", "lite"), default="lite", help="whose people the explorers show")
+    parser.add_argument("--pdf", type=Path, metavar="FILE", help="print the chapters into a PDF, too; needs Chromium")
     parser.set_defaults(call=_book)
 
 
 def _book(arguments: argparse.Namespace) -> None:
+    if arguments.pdf is not None:
+        browser()  # missing, it is told before the minutes that the site takes
     page = build(arguments.out or runs_root() / "book", arguments.tier)
     print(f"The book: open {page} in a browser.")
+    if arguments.pdf is not None:
+        print_pages(chapters(page.parent), arguments.pdf)
+        print(f"Printed: {arguments.pdf}.")
+
+
+def chapters(site: Path) -> list[tuple[str, Path]]:
+    """What the PDF holds, (title, page) in reading order: the scorecard, the notebooks, the glossary, the tables."""
+    notebooks = [
+        (title_of(path), site / "notebooks" / f"{path.stem}.html") for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+    ]
+    around = [(words, site / f"{name}.html") for words, name in (("Scorecard", "index"), ("Glossary", "GLOSSARY"))]
+    return [around[0], *notebooks, around[1], ("Tables", site / "figures" / "tables.html")]
 
 
 def build(out: Path, tier: str = "lite") -> Path:

@@ -14,11 +14,12 @@ from ..book.notebook import captions, readable
 from ..paths import CLONE, figures_root
 from ..studies.scorecard import VERDICTS
 from ..tools.reproduce import NOTEBOOKS
-from .references import introduce, refer
+from .references import explain, introduce, refer, words_of
 
 #: Documents that are pages too; whatever else they link to comes along as a file.
 DOCUMENTS = (
     "README.md",
+    "GLOSSARY.md",
     "TROUBLESHOOTING.md",
     "WORKSHOP.md",
     "CONTRIBUTING.md",
@@ -75,7 +76,14 @@ def write_pages(folder: Path) -> None:
         cell.source = introduce(cell.source, equations)
     for cell in texts:
         cell.source = refer(cell.source, equations)
+    glossary = (CLONE / "GLOSSARY.md").read_text(encoding="utf-8")
+    (folder / "GLOSSARY.md").write_text(to_places(glossary), encoding="utf-8")
+    words = words_of(glossary)
     for path, notebook in read.items():
+        known: set[str] = set()
+        for cell in notebook.cells[1:]:  # the first is the title, and where one goes from here
+            if cell.cell_type == "markdown":
+                cell.source = explain(cell.source, words, "../GLOSSARY.md", known)
         printed[path.stem] = make_fit(notebook)
         nbformat.write(notebook, folder / "notebooks" / path.name)
     (folder / "index.md").write_text(first_page(notebooks, printed), encoding="utf-8")
@@ -105,8 +113,8 @@ def make_fit(notebook) -> dict[str, str]:
     names, printed, cells = numbered(), {}, []
     for cell in notebook.cells:
         cells.append(cell)
-        if cell.cell_type == "markdown":  # JupyterLab's name of a heading, as the site's
-            cell.source = re.sub(r"(?<=\.ipynb#)[^)]+", lambda place: slug(place[0]), cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = to_places(cell.source)
         if cell.cell_type != "code":
             continue
         tags = cell.metadata.setdefault("tags", [])
@@ -129,6 +137,12 @@ def make_fit(notebook) -> dict[str, str]:
                     cells.append(nbformat.v4.new_markdown_cell(f"**Try it here, without a kernel.** {explorer(name)}"))
     notebook.cells = cells
     return printed
+
+
+def to_places(text: str) -> str:
+    """Markdown in which links to a notebook's headings, named as JupyterLab does, name them as the site does."""
+    place = r"(?<=\.ipynb#)(?:[^()]|\([^()]*\))+"  # a heading may hold a pair of brackets
+    return re.sub(place, lambda found: slug(found[0]), text)
 
 
 def slug(heading: str) -> str:
@@ -169,6 +183,7 @@ def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str
         [
             "figures",
             "explorers",
+            "GLOSSARY",
             "How to run it <README>",
             "TROUBLESHOOTING",
             "WORKSHOP",

@@ -19,6 +19,7 @@ TUNING_SEEDS = range(4, 8)
 LOOKS: dict[int, float] = {12: 0.02, 20: 0.03}
 REPLICATION = 6  # pairs on MS
 MARGIN = 0.3  # points of mAP within which a difference is none
+SOFT = 2.0  # tau_c of the arms with words: at the tier's, a gradient through them knows nothing of looks (notebook 07)
 TARGETS = tuple(d for d in DOMAIN_NAMES if d != "V")
 
 
@@ -35,9 +36,10 @@ class Line:
     pairs: int = len(SEEDS)
 
 
-def _captions(name: str, asks: str, stage: int, conditioning: str) -> Line:
+def _captions(name: str, asks: str, stage: int, conditioning: str, tau_c: float | None = SOFT) -> Line:
     # the U-Net stays as it is: with adapters it might unlearn the words
-    return Line(name, asks, stage, {"conditioning": conditioning, "adaptation": "frozen"}, "captions-predicted")
+    told = {"conditioning": conditioning, "adaptation": "frozen", "tau_c": tau_c}
+    return Line(name, asks, stage, told, "captions-predicted")
 
 
 LINES: tuple[Line, ...] = (
@@ -52,6 +54,8 @@ LINES: tuple[Line, ...] = (
     _captions("captions, shuffled", "do the words matter, or only that there are words?", 2, "captions-shuffled"),
     _captions("captions, true", "can this path carry it at all?", 2, "captions-true"),
     Line("DCAC, frozen U-Net", "DCAC as the captions are run", 2, {"adaptation": "frozen"}),
+    Line("DCAC, soft", "is it softness, without words?", 2, {"tau_c": SOFT}),
+    _captions("captions, sure", "must the pupil be in doubt?", 2, "captions-predicted", tau_c=None),
     Line("DCAC, lambda 1", "the paper's method at the paper's lambda", 3, {"lambda_": 1.0, "tau_c": 0.6}),
     _captions("captions, untrained U-Net", "does the teacher's knowledge matter?", 3, "captions-random-unet"),
     _captions("captions, one pooled token", "are several tokens needed?", 3, "captions-pooled"),
@@ -60,7 +64,7 @@ LINES: tuple[Line, ...] = (
     Line("fast prompts", "can the paper's prompts be learned?", 3, {"conditioning": "fast-prompts"}),
     Line("learned first", "can they, before they teach?", 3, {"conditioning": "learned-first"}),
     Line("captions, contrast", "the signal without the variance?", 4,
-         {"conditioning": "captions-contrast", "adaptation": "frozen"}, "captions-contrast"),
+         {"conditioning": "captions-contrast", "adaptation": "frozen", "tau_c": SOFT}, "captions-contrast"),
     Line("contrast", "the same with the paper's prompts", 4, {"conditioning": "contrast"}, "captions-contrast"),
     Line("instance-wise, readable", "is the classifier needed?", 4,
          {"conditioning": "instance-readable", "adaptation": "frozen"}, "instance-readable"),
@@ -86,6 +90,7 @@ def tuning() -> list[tuple[Experiment, tuple[str, ...]]]:
     for (arm, candidates), seed in product(CANDIDATES.items(), TUNING_SEEDS):
         for lambda_ in candidates:
             told = {"conditioning": arm, "adaptation": "frozen", "lambda_": lambda_}
+            told |= {"tau_c": SOFT} if arm.startswith("captions") else {}
             jobs.append((Experiment(sources="MA", seed=seed, **told), ("V",)))
     return jobs
 
@@ -163,8 +168,8 @@ def named(table):
 
     def name(row) -> str | None:
         found = lines.get((row.conditioning, row.adaptation), [])
-        if len(found) > 1:  # DCAC at two settings
-            found = [(line, e) for line, e in found if (e.lambda_, e.tau_c) == (row.lambda_, row.tau_c)]
+        if len(found) > 1:  # one scheme at several settings; whatever lambda a dose is
+            found = [(line, e) for line, e in found if e.tau_c == row.tau_c and (line.dose or e.lambda_ == row.lambda_)]
         return found[0][0].name if found else None
 
     return table.assign(line=[name(row) for row in table.itertuples()]).dropna(subset="line")

@@ -67,6 +67,17 @@ def in_another_camera(experiment: Experiment, rows: Tensor) -> Tensor:
     return torch.tensor(found)
 
 
+def somebody_else(labels: Tensor) -> Tensor:
+    """For each picture of a batch the next one of another person, round the batch: rows int64 [B].
+
+    Raises ValueError where the batch shows one person only."""
+    if len(labels.unique()) < 2:
+        raise ValueError(f"all {len(labels)} pictures show one person; expected at least two people.")
+    later = [labels.roll(-k) != labels for k in range(1, len(labels))]
+    first = torch.stack(later).int().argmax(0) + 1
+    return (torch.arange(len(labels)) + first) % len(labels)
+
+
 # ---------------------------------------------------------------- the gradient
 
 
@@ -108,6 +119,22 @@ def vaguer(dcac: DCAC, x: Tensor) -> Tensor:
         z = dcac.reid(x)[0]
     assert dcac.condition is not None
     return sum_of_squares(z, dcac.reid.classifier.weight, dcac.condition.tau_c)
+
+
+def by_chance(dcac: DCAC, x: Tensor, count: int = 16, seed: int = 0) -> float:
+    """The mean |cosine| with `vaguer` of `count` gradients at z that random ones at the condition send back: what
+    somebody who knows nothing reaches, whatever the sign."""
+    assert dcac.condition is not None
+    with torch.no_grad():
+        z = dcac.reid(x)[0]
+    z.requires_grad_()
+    c = dcac.condition(dcac.reid.classifier(z), z, torch.zeros(len(z), dtype=torch.int64))
+    generator, along, found = torch.Generator().manual_seed(seed), vaguer(dcac, x), []
+    for _ in range(count):
+        noise = torch.randn(c.shape, generator=generator)
+        (sent,) = torch.autograd.grad((c * noise).sum(), z, retain_graph=True)
+        found.append(F.cosine_similarity(sent, along, dim=1).abs().mean())
+    return float(torch.stack(found).mean())
 
 
 # ---------------------------------------------------------------- the condition
@@ -155,10 +182,25 @@ def help_of_prompts(dcac: DCAC, x: Tensor, labels: Tensor, draws: Sequence[Noisy
     return -(g.flatten(1) @ prompts.flatten(1).t() - (g * c.detach()).flatten(1).sum(1, keepdim=True))
 
 
+@torch.no_grad()
+def swap_errors(dcac: DCAC, draws: Sequence[Noisy]) -> Tensor:
+    """The U-Net's error (mean squared, of the noise) where it is told each identity's prompt in full, in the mean over
+    the draws: [B, N]. Where `help_of_prompts` asks the gradient, this tries."""
+    assert dcac.unet is not None and dcac.condition is not None
+    prompts = as_tokens(dcac.condition.prompts)
+    errors = torch.zeros(len(draws[0][2]), len(prompts))
+    for latents, noise, timesteps in draws:
+        noisy = add_noise(dcac.scheduler, latents, noise, timesteps)
+        for row, (one, true, t) in enumerate(zip(noisy, noise, timesteps)):
+            guess = predict_noise(dcac.unet, one.expand(len(prompts), *one.shape), t.expand(len(prompts)), prompts)
+            errors[row] += (guess - true).square().flatten(1).mean(1).cpu() / len(draws)
+    return errors
+
+
 def help_and_looks(helps: Tensor, labels: Tensor, looks: np.ndarray) -> dict[str, float]:
-    """What `help_of_prompts` knows: "rank correlation", the mean over pictures of Spearman's correlation of the others'
-    help with their true likeness, looks [N, N]; "better than own", the share of the other identities whose prompts
-    would help more than the own one (0.5 where nothing is known)."""
+    """What `help_of_prompts`, or minus `swap_errors`, knows: "rank correlation", the mean over pictures of Spearman's
+    correlation of the others' help with their true likeness, looks [N, N]; "better than own", the share of the other
+    identities whose prompts would help more than the own one (0.5 where nothing is known)."""
     from scipy.stats import spearmanr
 
     helped, correlations, shares = helps.cpu().numpy(), [], []
@@ -167,3 +209,27 @@ def help_and_looks(helps: Tensor, labels: Tensor, looks: np.ndarray) -> dict[str
         correlations.append(spearmanr(helped[picture, others], looks[own, others]).statistic)
         shares.append((helped[picture, others] > helped[picture, own]).mean())
     return {"rank correlation": float(np.nanmean(correlations)), "better than own": float(np.mean(shares))}
+
+
+def by_softness(
+    dcac: DCAC, x: Tensor, labels: Tensor, draws: Sequence[Noisy], looks: np.ndarray, temperatures: Sequence[float]
+):
+    """What the gradient knows at other temperatures of the condition, a DataFrame: `tau_c`, `p` (the mean probability
+    of the right identity), those of `help_and_looks`, and `with sum p²`, `mean_cosine` of the gradient with
+    `vaguer`."""
+    import pandas as pd
+
+    assert dcac.condition is not None
+    usual, rows = dcac.condition.tau_c, []
+    try:
+        for tau_c in temperatures:
+            dcac.condition.tau_c = tau_c
+            with torch.no_grad():
+                p = F.softmax(dcac.reid(x)[1] / tau_c, dim=1).gather(1, labels[:, None])
+            facts = {"tau_c": tau_c, "p": float(p.mean())}
+            facts |= help_and_looks(help_of_prompts(dcac, x, labels, draws), labels, looks)
+            mean = gradients_at_z(dcac, x, labels, draws)[1].mean(0)
+            rows.append(facts | {"with sum p²": mean_cosine(mean, vaguer(dcac, x))})
+    finally:
+        dcac.condition.tau_c = usual
+    return pd.DataFrame(rows)

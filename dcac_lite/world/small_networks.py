@@ -108,23 +108,24 @@ def train_cnn(data: TrainingSet, augmentation: Augmentation, steps: int = 1200, 
     return features
 
 
-def zero_shot(tier: str = "lite") -> Extractor:
-    """The image features of the tier's CLIP as it is, without any training on a Re-ID domain."""
-    visual = load_clip_visual(TIERS[tier].clip, TIERS[tier].image_size)
+def clip_features(visual: nn.Module) -> Extractor:
+    """The features of an image tower as it is, without any training on a Re-ID domain."""
     model = ReIDModel(visual, 1)  # a neck that has seen nothing changes nothing but the length
     return lambda images: model.features(images).numpy()
 
 
-def train_encoder(experiment: Experiment, data: TrainingSet) -> Extractor:
-    """The tier's image tower trained on `data` from random weights: losses, batches, augmentation and
-    schedule of the baseline `experiment`, but no pre-training. Unlike there the patch projection learns,
-    since a random one is not worth keeping. (Seed 0 draws the very weights that the shipped CLIP's
-    pre-training began with.)"""
+def zero_shot(tier: str = "lite") -> Extractor:
+    """`clip_features` of the tier's CLIP."""
+    return clip_features(load_clip_visual(TIERS[tier].clip, TIERS[tier].image_size))
+
+
+def fit_encoder(experiment: Experiment, data: TrainingSet, visual: nn.Module, learn_patches: bool = False) -> Extractor:
+    """An image tower trained on `data` with losses, batches, augmentation and schedule of the baseline `experiment`;
+    learn_patches: its patch projection, too. Returns its features."""
     experiment = replace(experiment, conditioning="none").resolved()
-    architecture = visual_architecture(load_clip_visual(experiment.of_tier.clip, experiment.of_tier.image_size))
     torch.manual_seed(experiment.seed)
-    model = assemble(experiment, data.identities, build_visual(architecture), None)
-    model.reid.visual.conv1.requires_grad_(True)
+    model = assemble(experiment, data.identities, visual, None)
+    model.reid.visual.conv1.requires_grad_(learn_patches)
     trainer = Trainer(experiment, data, model, None)
     step = 0
     for epoch in range(1, experiment.epochs + 1):
@@ -135,3 +136,13 @@ def train_encoder(experiment: Experiment, data: TrainingSet) -> Extractor:
             trainer.step(batch)
         step += len(batches)
     return lambda images: model.reid.features(images).numpy()
+
+
+def train_encoder(experiment: Experiment, data: TrainingSet) -> Extractor:
+    """`fit_encoder` from random weights: no pre-training. Unlike in the baseline the patch projection learns, since a
+    random one is not worth keeping. (Seed 0 draws the very weights that the shipped CLIP's pre-training began
+    with.)"""
+    tier = experiment.resolved().of_tier
+    architecture = visual_architecture(load_clip_visual(tier.clip, tier.image_size))
+    torch.manual_seed(experiment.seed)
+    return fit_encoder(experiment, data, build_visual(architecture), learn_patches=True)
