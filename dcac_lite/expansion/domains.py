@@ -38,7 +38,8 @@ def file_name(record: OutfitRecord) -> str:
 
 
 def protocols_of(name: str) -> dict[str, Protocol]:
-    """The ways to score a clothes-changing data set, embedded or real: CP's are those of PRCC."""
+    """The ways to score a clothes-changing data set, embedded or real: CP's are those of PRCC, those of one that is not
+    known the three rules on all cameras."""
     spec = CLOTHES_DOMAINS.get(name)
     return PROTOCOLS.get(name) or (PROTOCOLS["prcc"] if spec and spec.settings else all_cameras())
 
