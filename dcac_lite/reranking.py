@@ -1,12 +1,18 @@
 """k-reciprocal re-ranking (Zhong, Zheng, Cao and Li, CVPR 2017): pictures are near if their neighbourhoods are alike.
 
 It looks at all queries and the whole gallery at once, so a query's list depends on who else is asked for, and its
-results stand in a table of their own. It knows no cameras and no labels."""
+results stand in a table of their own. It knows no cameras and no labels.
+
+What distances are worth that come from re-ranking, of whatever kind, `distance_metrics` says."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
+
+from .evaluation import rank_metrics
 
 _ROWS = 256  # pictures whose distances to all others are looked at together
 
@@ -41,6 +47,29 @@ def k_reciprocal(query: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6, lamb
         jaccard = 1 - shared / (2 - shared)  # both sum to 1, so their larger values sum to 2 - shared
         distances[rows.start : rows.stop] = lambda_ * plain + (1 - lambda_) * torch.from_numpy(jaccard).float()
     return distances.clamp_(min=0)  # rounding
+
+
+def distance_metrics(
+    distances: Iterable[Tensor],
+    query_pids: np.ndarray,
+    gallery_pids: np.ndarray,
+    ignored: Iterable[np.ndarray],
+    ranks: tuple[int, ...] = (1, 5, 10),
+) -> dict[str, float]:
+    """`evaluation.rank_metrics` where distances are given instead of features: Q rows of G numbers, such as [Q, G].
+    Person ids: int [Q] and [G]; ignored: Q rows of G, whether the protocol leaves a gallery picture out for a query.
+    Raises ValueError where no query has a match left, and as `rank_metrics` does."""
+    results = []
+    for row, pid, out in zip(distances, query_pids, ignored, strict=True):
+        if ((gallery_pids == pid) & ~out).any():  # else the protocol does not count the query
+            # on a line, with the query at 0, pictures are as far from it as they shall be
+            x = np.zeros((1, 1)), row[:, None]
+            # what is ignored is taken for the query's person before the query's own camera
+            cameras = np.array([1]), np.where(out, 1, 0)
+            results.append(rank_metrics(*x, np.array([pid]), np.where(out, pid, gallery_pids), *cameras, ranks))
+    if not results:
+        raise ValueError("No query has a match left that the protocol does not ignore; it counts none of them.")
+    return {name: float(np.mean([r[name] for r in results])) for name in results[0]} | {"queries": len(results)}
 
 
 def _squared(x: Tensor, others: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from huggingface_hub import DatasetCard, ModelCard
 from dcac_lite.cards import domains as domain_card
 from dcac_lite.cards.command import CARDS, generated
 from dcac_lite.cards.markdown import fill
+from dcac_lite.data.clothes import CLOTHES_DATASETS
 from dcac_lite.data.registry import DATASETS
 from dcac_lite.paths import LITE_WEIGHTS
 from dcac_lite.world.plan import DISTRACTOR, JUNK, plan
@@ -77,7 +78,7 @@ def test_front_matter_is_complete(name):
 
 
 def test_the_shipped_cards_have_front_matter():
-    assert DatasetCard(text("lite-domains")).data.license == "mit"
+    assert {DatasetCard(text(name)).data.license for name in ("lite-domains", "clothes-domains")} == {"mit"}
     model = ModelCard(text("lite-weights")).data
     assert model.license == "mit" and model.datasets == ["lite-domains"]
 
@@ -174,6 +175,24 @@ def test_cards_agree_with_the_registry(name, short):
             assert f"`{other.name}`" in content and all(f"{n:,}" in content for n in other.images)
 
 
+@pytest.mark.parametrize("name", CLOTHES)
+def test_cards_of_clothes_changing_sets_agree_with_their_reader(name):
+    dataset, rows, content = CLOTHES_DATASETS[name], sizes(name), text(name)
+    images = {split: number(row["images"]) for split, row in rows.items()}
+    of_test = sum(n for split, n in images.items() if split not in ("train", "val"))
+    assert (images["train"], of_test) == (dataset.images[0], sum(dataset.images[1:]))
+    if "query" in images:
+        assert (images["query"], images["gallery"]) == dataset.images[1:]
+    people = {split: number(row["identities"]) for split, row in rows.items() if split not in ("query", "val")}
+    assert sum(people.values()) == dataset.identities
+    assert not dataset.cameras or f"\nCameras: {dataset.cameras}." in content
+    assert (
+        dataset.outfits is None or f"{dataset.outfits} outfits" in content or f"Outfits: {dataset.outfits}" in content
+    )
+    tracklets = tuple(number(row["tracklets"]) for row in rows.values() if "tracklets" in row)
+    assert tracklets == (dataset.tracklets or ()) and f"\n{dataset.folders[0]}/\n" in content
+
+
 def test_the_index_repeats_the_cards():
     rows = {re.match(r"\[(\S+)\]", row["card"])[1]: row for table in tables(text("README")) for row in table}
     for name, short in PAPER.items():
@@ -223,7 +242,7 @@ def blocks():
     return generated()
 
 
-@pytest.mark.parametrize("name", ["lite-domains", "lite-weights"])
+@pytest.mark.parametrize("name", ["lite-domains", "clothes-domains", "lite-weights"])
 def test_generated_blocks_are_those_of_the_code(blocks, name):
     assert fill(text(name), blocks[name]) == text(name), "out of date: python -m dcac_lite cards"
 

@@ -3,16 +3,16 @@
 import argparse
 
 from ..paths import CLONE, replacing
-from . import domains, weights
+from . import clothes, domains, weights
 from .markdown import fill
 
 CARDS = CLONE / "data_cards"
 
 
 def generated(measure: bool = False) -> dict[str, dict[str, str]]:
-    """The blocks that follow from the code, the shipped weights and the table of the references, {card: {block:
+    """The blocks that follow from the code, the shipped weights and the tables of the references, {card: {block:
     Markdown}}; with `measure` also the evaluation of the weights, which takes minutes."""
-    blocks = {"lite-domains": domains.blocks(), "lite-weights": weights.blocks()}
+    blocks = {"lite-domains": domains.blocks(), "clothes-domains": clothes.blocks(), "lite-weights": weights.blocks()}
     if measure:
         blocks["lite-weights"]["evaluation"] = weights.evaluation()
     return blocks

@@ -2,11 +2,9 @@
 
 import argparse
 
-import numpy as np
-
 from ..evaluation import rank_metrics
 from ..release.encoded import ENCODER, FOLDER, EncodedDomain, encode, load_encoder
-from ..reranking import k_reciprocal
+from ..reranking import distance_metrics, k_reciprocal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,13 +23,10 @@ def ranked(domain: EncodedDomain) -> dict[str, float]:
 
 def reranked(domain: EncodedDomain) -> dict[str, float]:
     """The same by the distances of `reranking.k_reciprocal`."""
-    query, gallery, results = domain.query, domain.gallery, []
-    for row, pid, camera in zip(k_reciprocal(query.x, gallery.x).numpy(), query.pids, query.cameras):
-        if ((gallery.pids == pid) & (gallery.cameras != camera)).any():  # else the protocol does not count the query
-            # on a line, with the query at 0, pictures are as far from it as they shall be
-            ids = np.array([pid]), gallery.pids, np.array([camera]), gallery.cameras
-            results.append(rank_metrics(np.zeros((1, 1)), row[:, None], *ids))
-    return {name: float(np.mean([r[name] for r in results])) for name in results[0]} | {"queries": len(results)}
+    query, gallery = domain.query, domain.gallery
+    own = zip(query.pids, query.cameras)
+    ignored = ((gallery.pids == pid) & (gallery.cameras == camera) for pid, camera in own)
+    return distance_metrics(k_reciprocal(query.x, gallery.x), query.pids, gallery.pids, ignored)
 
 
 def _rank(arguments: argparse.Namespace) -> None:

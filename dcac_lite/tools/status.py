@@ -31,6 +31,7 @@ _OF_ARMS = " ".join(["studies.study", *(f"teaching.{module}" for module in dict.
 TABLES = {
     "cam": "studies.cam",
     "world-report": "world.report",
+    "clothes-report": "expansion.references",
     "pieces": "lite_weights.pieces",
     "teaching": _OF_ARMS,  # which are found by name, not imported
     "teaching-tuning": _OF_ARMS,

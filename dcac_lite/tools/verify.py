@@ -1,8 +1,9 @@
 """Are the real data sets right? `python -m dcac_lite verify [ROOT]`
 
-Without ROOT the data root is looked through for the paper's data sets: identities, images and cameras
-beside Table 1, every image opened, a fingerprint. ROOT may be another data root, or the folder of
-one data set of your own. The exit status is 0 only if everything found is right.
+Without ROOT the data root is looked through for the paper's data sets and for those whose people change
+clothes: identities, images and cameras beside Table 1 (or the data card), every image opened, a
+fingerprint. ROOT may be another data root, or the folder of one data set, your own among them. The exit
+status is 0 only if everything found is right.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from ..data.clothes import CLOTHES_DATASETS, UNKNOWN, ClothesDataset, ClothesListing, list_clothes
 from ..data.decoding import content_digest, image_digest, in_parallel
 from ..data.listing import Listing, list_images
 from ..data.registry import DATASETS, FOLDERS, LISTS, MARKET_LAYOUT, MSMT17_FOLDERS, Dataset, paper_name
@@ -54,6 +56,20 @@ def uncounted_queries(listing: Listing) -> int:
     return sum(not cameras.get(f.pid, set()) - {f.camera} for f in listing.query)
 
 
+def listed(folder: Path, dataset: Dataset | None) -> Listing:
+    """The pictures of a data set, by the reader that its layout asks for."""
+    if isinstance(dataset, ClothesDataset):
+        return list_clothes(folder, dataset)
+    return list_images(folder, dataset)
+
+
+def clothes_counts(listing: ClothesListing) -> dict[str, int]:
+    """Outfits with a number, and tracklets of each split where the data set has them."""
+    outfits = {int(number) for split in FOLDERS for number in listing.clothes[split]} - {UNKNOWN}
+    tracklets = listing.tracklets or {}
+    return {"outfits": len(outfits)} | {f"{s} tracklets": len(set(n.tolist())) for s, n in tracklets.items()}
+
+
 def unreadable(listing: Listing, progress=iter) -> tuple[list[str], dict[str, bytes]]:
     """Opens every image; returns one sentence for each that cannot be decoded, and if there is none
     `decoding.content_digest` of each split's files."""
@@ -74,6 +90,9 @@ def _looked_at(path: Path) -> bytes | str:
 
 def expected_tree(dataset: Dataset) -> str:
     """The folders `dataset` is read from, as text."""
+    if isinstance(dataset, ClothesDataset):
+        lines = "".join(f"    {line}\n" for line in dataset.tree)
+        return f"  {dataset.folders[0]}/\n{lines}" + _wrapped(f"or in {', '.join(dataset.folders[1:])}") + "\n"
     name = _EXAMPLES[paper_name(dataset.name)]
     text = f"  {dataset.folders[0]}/\n" + "".join(f"    {folder + '/':<21} {name}\n" for folder in FOLDERS.values())
     if dataset.folders == DATASETS["MS"].folders:
@@ -89,7 +108,11 @@ def report(listing: Listing, dataset: Dataset | None, progress=iter) -> Iterator
     train, test = identities(listing)
     names = ("identities", "training images", "query images", "gallery images")
     rows = list(zip(names, (train + test, *counts), (dataset.identities, *dataset.images) if dataset else (None,) * 4))
-    if listing.cameras_known:
+    if isinstance(listing, ClothesListing) and isinstance(dataset, ClothesDataset):
+        names = ("outfits", *(f"{split} tracklets" for split in FOLDERS))
+        expected = dict(zip(names, (dataset.outfits, *(dataset.tracklets or ()))))
+        rows += [(what, here, expected.get(what)) for what, here in clothes_counts(listing).items()]
+    if listing.cameras_known and (dataset is None or dataset.cameras):  # LaST counts none
         cameras = len({f.camera for split in FOLDERS for f in getattr(listing, split)})
         rows.append(("cameras", cameras, dataset.cameras if dataset else None))
     yield (
@@ -139,19 +162,22 @@ def _version(listing: Listing) -> str:
 
 def _owner(folder: Path) -> Dataset | None:
     """The data set whose place a folder's name is, or None for one of the user's own."""
-    places = [(d, Path(place).parts) for d in DATASETS.values() for place in d.folders]
+    places = [(d, Path(place).parts) for d in (*DATASETS.values(), *CLOTHES_DATASETS.values()) for place in d.folders]
     return next((d for d, parts in places if folder.resolve().parts[-len(parts) :] == parts), None)
 
 
 def verify(root: Path, progress=iter) -> int:
     """Print what is right and wrong with the data sets under `root`, or with the one that `root` is;
     returns the exit status."""
-    if any(os.path.exists(root / mark) for mark in (*FOLDERS.values(), *LISTS)):
-        cases = [(str(root), _owner(root), lambda dataset: root)]
+    owner = _owner(root) if root.is_dir() else None
+    marked = [mark for mark in (*FOLDERS.values(), *LISTS) if os.path.exists(root / mark)]
+    if set(FOLDERS.values()) <= set(marked) and isinstance(owner, ClothesDataset):
+        owner = None  # somebody's own data set, in a folder that is called as LaST's is
+    if marked or isinstance(owner, ClothesDataset):
+        cases = [(str(root), owner, lambda dataset: root)]
     else:
-        cases = [
-            (f"{d.title} ({d.name})", d, lambda dataset: dataset.find(root)) for d in DATASETS.values() if d.validation
-        ]
+        known = (*(d for d in DATASETS.values() if d.validation), *CLOTHES_DATASETS.values())
+        cases = [(f"{d.title} ({d.name})", d, lambda dataset: dataset.find(root)) for d in known]
     found, complaints, missing = 0, 0, []
     for title, dataset, find in cases:
         try:
@@ -166,7 +192,7 @@ def verify(root: Path, progress=iter) -> int:
         found += 1
         print(title if title == str(folder) else f"{title} at {folder}")
         try:
-            for line, wrong in report(list_images(folder, dataset), dataset, progress):
+            for line, wrong in report(listed(folder, dataset), dataset, progress):
                 complaints += wrong
                 print(line)
         except (OSError, ValueError) as error:

@@ -1,0 +1,1 @@
+"""Clothes-changing Re-ID by generative data expansion (DLCR, Siddiqui et al.): one idea a file."""
