@@ -33,6 +33,10 @@ DOORS = {  # name: module, help
     "cards": (".cards.command", "write what of the data cards follows from code, or is measured"),
     "weights": (".lite_weights.command", "how the lite weights are made, and how good they are"),
     "pieces": (".lite_weights.pieces", "what each piece of CLIP's pre-training is worth, on the validation domain"),
+    "inversion": (
+        ".inversion.command",
+        "Re-ID by inverting a diffusion model that draws people: train its stages, rank",
+    ),
     "architecture": (".tools.architecture", "draw ARCHITECTURE.md's picture from the imports"),
     "world": (".world.command", "the embedded world and how hard it is"),
     "clothes": (".expansion.command", "the embedded world of people who change clothes, and how hard it is"),

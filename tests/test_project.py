@@ -18,7 +18,7 @@ from dcac_lite.tools import architecture
 from dcac_lite.tools.reproduce import NOTEBOOKS, execute, tidy
 from dcac_lite.tools.status import verdicts
 
-ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("[0-9A]?_*.ipynb"))
+ALL_NOTEBOOKS = sorted(NOTEBOOKS.glob("[0-9AB]?_*.ipynb"))
 #: Committed outputs that are not current; each entry says why.
 TOLERATED = tomllib.loads((CLONE / "figures" / "stale.toml").read_text())
 
@@ -110,7 +110,7 @@ def test_a_line_of_progress_is_text_and_leaves_nothing(monkeypatch):
 
 def test_the_book_is_complete():
     numbers = [p.name[:2] for p in ALL_NOTEBOOKS]
-    assert numbers == [f"{k:02}" for k in range(15)] + ["A1", "A2"]
+    assert numbers == [f"{k:02}" for k in range(15)] + ["A1", "A2", "B1"]
 
 
 @by_name

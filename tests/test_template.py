@@ -14,7 +14,7 @@ from dcac_lite.book.differences import DIFFERENCES, as_markdown
 from dcac_lite.book.notebook import caption_of, captions, show_source, show_table
 from dcac_lite.tools.reproduce import NOTEBOOKS
 
-ALL = sorted(NOTEBOOKS.glob("[0-9A]?_*.ipynb"))
+ALL = sorted(NOTEBOOKS.glob("[0-9AB]?_*.ipynb"))
 by_name = pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 
 

@@ -3,6 +3,7 @@ whole, know every exercise, and refuse a folder that is taken."""
 
 import ast
 import json
+import random
 import re
 from collections import Counter
 
@@ -10,6 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dcac_lite import SCHEMES, PrototypeMemory, make_condition
 from dcac_lite.__main__ import main
@@ -89,6 +91,61 @@ def test_an_unknown_mistake_is_told_what_is_missing(capsys):
         check("02.9", 1)
 
 
+def test_what_cannot_be_judged_is_told_in_a_sentence():
+    class Unready(nn.Module):
+        def __init__(self, identities, width, dim, tau_c):
+            self.prompts = nn.Parameter(torch.randn(identities, dim))
+
+        def forward(self, logits, z, labels):
+            return logits.softmax(1) @ self.prompts
+
+    class Narrow(nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+
+    class Unasked(nn.Module):
+        def forward(self, logits):
+            return logits
+
+    scheme, other = EXERCISES["04.scheme"].solution, "and no object that was made with it."
+    expected = [
+        ("04.scheme", scheme(9, 7, 5, 0.5), f"Hand in the class itself, {other}"),
+        ("04.scheme", "mine", "Hand in a class that inherits from nn.Module."),
+        ("04.scheme", Unready, "`__init__` has to call super().__init__() first"),
+        ("04.scheme", Narrow, "`__init__` should take (self, identities, width, dim, tau_c); yours takes (self, dim)."),
+        ("04.scheme", Unasked, "`forward` should take (self, logits, z, labels); yours takes (self, logits)."),
+        ("04.scheme", scheme, "One step is left. The class does all that a scheme must"),
+        ("02.1", 0.99, "Hand in 2 values in brackets, with commas between them; got 0.99."),
+        ("02.1", torch.tensor(0.99), "Hand in 2 values in brackets"),
+        ("02.1", (0.99, (2.0, 3.0)), "Hand in a number where it is (2.0, 3.0)."),
+        ("02.1", ("low", 2.0), "Hand in a number where it is 'low'."),
+        ("00.ap", "7/12", "Hand in a number where it is '7/12'."),
+        ("03.2", 8, "Hand in a dictionary; got 8."),
+        ("05.1", 3, "Hand in a list; got 3."),
+        ("04.3", 3, "Hand in a word, in quotation marks; got 3."),
+    ]
+    for name, answer, sentence in expected:
+        verdict = judge(EXERCISES[name], answer)
+        assert verdict.state == "not yet" and verdict.says.startswith(sentence), verdict
+
+
+def test_a_function_without_return_was_attempted():
+    def in_place(prototypes, z, labels, gamma):
+        prototypes[labels] = z
+
+    def begun(logits, prompts, tau_c):
+        """Eq. 12."""
+
+    verdict = judge(EXERCISES["02.eq7"], in_place)
+    assert verdict.state == "not yet" and "is a `return` missing" in verdict.says
+    assert judge(EXERCISES["04.eq12"], begun).state == "not attempted"
+
+
+def test_a_slip_of_shapes_shows_the_shapes():
+    verdict = judge(EXERCISES["04.eq12"], lambda logits, prompts, tau_c: (logits / tau_c).softmax(1) @ prompts.T)
+    assert "called with logits [5, 6], prompts [6, 4], tau_c 0.5" in verdict.says
+
+
 def test_hints_come_in_turn(capsys):
     for _ in range(4):
         hint("02.3")
@@ -133,10 +190,24 @@ def test_an_answer_of_one_s_own_making_is_as_right_as_ours():
 
     def by_the_scheme(logits, prompts, tau_c):
         scheme = make_condition("correlation-aware", len(prompts), 3, prompts.shape[1], tau_c)
-        scheme.prompts.data.copy_(prompts)
-        return scheme(logits, None, None)
+        return torch.func.functional_call(scheme, {"prompts": prompts}, (logits, None, None))
 
-    for name, answer in {"02.eq7": through_the_module, "02.ap": walking, "04.eq12": by_the_scheme}.items():
+    def leaving_out(labels, P, K, seed):
+        dice = random.Random(seed)
+        rows_of = {y: [row for row, label in enumerate(labels) if label == y] for y in sorted(set(labels))}
+        chosen = dice.sample([y for y, rows in rows_of.items() if len(rows) >= K], P)
+        return [row for y in chosen for row in dice.sample(rows_of[y], K)]
+
+    def written_out(logits, prompts, tau_c):
+        p = torch.exp((logits - logits.amax(1, keepdim=True)) / tau_c)
+        return torch.einsum("bn,nd->bd", p / p.sum(1, keepdim=True), prompts)
+
+    def by_distance(query, gallery):
+        return torch.cdist(nn.functional.normalize(query), nn.functional.normalize(gallery)).argsort(dim=1)
+
+    answers = [("02.eq7", through_the_module), ("02.ap", walking), ("02.pk", leaving_out)]
+    answers += [("04.eq12", by_the_scheme), ("04.eq12", written_out), ("bug.14", by_distance)]
+    for name, answer in answers:
         assert judge(EXERCISES[name], answer).state == "right", name
 
 
@@ -257,6 +328,22 @@ def test_symptoms_are_those_of_the_table(capsys):
     assert hard[2] < hard[3] and shuffled[2] > 2.5 and shuffled[4] < 25
 
 
+def test_symptoms_of_the_schedule_of_hubs_and_of_another_timestep(capsys):
+    toy.training(train=broken.train)
+    assert float(re.search(r"last (\S+)", capsys.readouterr().out)[1]) > 2
+    shares, losses = [], []
+    for name in ("bug.14", "bug.15"):
+        for part in (EXERCISES[name].given, EXERCISES[name].solution):
+            (toy.ranking if name == "bug.14" else toy.telling)(part)
+            said = capsys.readouterr().out
+            shares += [int(share) for share in re.findall(r"(\d+)%", said)]
+            losses += [float(loss) for loss in re.findall(r"\d\.\d\d", said)]
+    right, favourites, right_by_cosine, favourites_by_cosine = shares
+    assert right < 50 < right_by_cosine and favourites_by_cosine < 25 < 50 < favourites
+    _, told_another, published, _, told, _ = losses
+    assert told == published < told_another / 2
+
+
 def test_editions_are_whole_and_apart(tmp_path, capsys):
     assert not main(["workshop", "out"]) and not main(["workshop", "new/taught", "--for", "instructor"])
     names = {path.name for path in PATHS}
@@ -268,8 +355,31 @@ def test_editions_are_whole_and_apart(tmp_path, capsys):
         nbformat.validate(mine), nbformat.validate(taught)
         assert not [cell for cell in mine.cells if tagged(cell, "solution")]
         kept = [cell.source for cell in nbformat.read(path, as_version=4).cells if not tagged(cell, "exercise")]
-        assert [source for source in kept if source not in {cell.source for cell in taught.cells}] == []
+        theirs = {cell.source for cell in taught.cells}
+        assert [source for source in kept if source.replace("](../", "](") not in theirs] == []
     assert "Notes for the instructor, 02.eq7" in (tmp_path / "new/taught/02_baseline_reid.ipynb").read_text()
+
+
+@pytest.mark.parametrize("reader", ["learner", "instructor"])
+def test_no_link_of_an_edition_leads_nowhere_or_out_of_it(reader, tmp_path, capsys):
+    main(["workshop", "out", "--for", reader])
+    out = (tmp_path / "out").resolve()
+    followed = 0
+    for path in [*out.rglob("*.ipynb"), *out.rglob("*.md")]:
+        text = path.read_text()
+        if path.suffix == ".ipynb":  # what is shown of it: words and what cells have printed
+            cells = nbformat.reads(text, as_version=4).cells
+            shown = [cell.source for cell in cells if cell.cell_type == "markdown"]
+            data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+            text = "\n".join(shown + [entry.get(kind, "") for entry in data for kind in ("text/markdown", "text/html")])
+        for link in re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=[\"']([^\"']+)", text):
+            target = "".join(link).partition("#")[0]
+            if target and not re.match(r"\w+:", target):
+                followed += 1
+                there = (path.parent / target).resolve()
+                assert there.is_file() and out in there.parents, f"{path.relative_to(out)}: {target}"
+    assert followed > 50
+    assert {"README.md", "TROUBLESHOOTING.md", "data_cards"} <= {path.name for path in out.iterdir()}
 
 
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):

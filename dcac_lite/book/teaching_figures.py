@@ -47,8 +47,8 @@ def agreements(found: Mapping[str, Mapping[int, float]]) -> Described:
 
 
 def worths(table: pd.DataFrame, bins: int = 5) -> Described:
-    """table: `instruments.worth` with a column `teacher`. A panel per teacher: by how many percent a condition is
-    better than zeros, against the timestep, with the 95 % interval over pictures."""
+    """table: `instruments.worth` with a column `teacher`. A panel per teacher: by how many percent of the error there a
+    condition is better than zeros, against the timestep, with the 95 % interval over pictures."""
     import matplotlib.pyplot as plt
 
     from ..studies.statistics import interval
@@ -61,7 +61,7 @@ def worths(table: pd.DataFrame, bins: int = 5) -> Described:
         middle = pd.cut(here["timestep"], edges, labels=(edges[1:] + edges[:-1]) / 2, right=False).astype(float)
         errors = here.groupby([middle.rename("middle"), "picture", "condition"])["error"].mean().unstack()
         for shift, (name, (colour, marker)) in enumerate(_CONDITIONS.items()):
-            saved = 100 * (errors["zeros"] - errors[name]) / errors["zeros"].mean()
+            saved = 100 * (errors["zeros"] - errors[name]) / errors["zeros"].groupby("middle").mean()
             found = pd.DataFrame({m: interval(part) for m, part in saved.groupby("middle") if len(part) > 1}).T
             at = found.index + 14 * (shift - 1)
             reach = [found["mean"] - found["low"], found["high"] - found["mean"]]
@@ -81,7 +81,7 @@ def worths(table: pd.DataFrame, bins: int = 5) -> Described:
 
 
 def softness(table: pd.DataFrame, in_full: Mapping[str, float]) -> Described:
-    """What the gradient knows of looks, by how sure the pupil is. table: `instruments.by_softness` with a column
+    """What the gradient knows of looks, by how soft the pupil speaks. table: `instruments.by_softness` with a column
     `teacher`; in_full: by teacher the rank correlation when whole prompts are tried, dashed."""
     import matplotlib.pyplot as plt
 
@@ -89,7 +89,7 @@ def softness(table: pd.DataFrame, in_full: Mapping[str, float]) -> Described:
     said = []
     for teacher, part in table.groupby("teacher", sort=False):
         colour, marker = TEACHERS[str(teacher)]
-        axis.plot(part["p"], part["rank correlation"], marker=marker, color=colour, label=teacher)
+        axis.plot(part["tau_c"], part["rank correlation"], marker=marker, color=colour, label=teacher)
         axis.axhline(in_full[str(teacher)], color=colour, linestyle="--", linewidth=1)
         values = ", ".join(
             f"{r:.2f} at p = {p:.2f} (tau_c {t:g})"
@@ -97,11 +97,15 @@ def softness(table: pd.DataFrame, in_full: Mapping[str, float]) -> Described:
         )
         said.append(f"{teacher}: {values}; tried in full {in_full[str(teacher)]:.2f}")
     first = table[table["teacher"] == table["teacher"].iloc[0]]
-    for p, tau_c in zip(first["p"], first["tau_c"]):
-        axis.annotate(f"$\\tau_c$ = {tau_c:g}", (p, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-                      textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+    ticks = [f"{tau_c:g}\np = {p:.2f}" for tau_c, p in zip(first["tau_c"], first["p"])]
+    axis.set_xscale("log")
+    axis.set_xticks(first["tau_c"], ticks)
+    axis.set_xticks([], minor=True)
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set(xlabel="how sure the pupil is: mean probability of the right person", ylabel="rank correlation with looks")
+    axis.set(
+        xlabel="$\\tau_c$, and the right person's mean probability: sure to doubtful",
+        ylabel="rank correlation with looks",
+    )
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.tight_layout()
     return figure, f"Rank correlation of whose prompt would help with who looks alike. {'. '.join(said)}."

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 def findings(
     by_picture: "pd.DataFrame", votes: "pd.DataFrame", soft: "pd.DataFrame", directions: "pd.DataFrame"
 ) -> list[str]:
-    """Four sentences, one for each measurement. by_picture: mean errors of `instruments.worth`, rows (teacher, picture),
-    a column per condition; votes: `vote`, `teacher` and `instruments.help_and_looks`; soft: `instruments.by_softness`
-    with `teacher`; directions: `teacher`, "with sum p²", "by chance, either sign".
+    """Four sentences, one for each measurement. by_picture: mean errors of `instruments.worth`, rows (teacher,
+    picture), a column per condition; votes: `vote`, `teacher` and `instruments.help_and_looks`; soft:
+    `instruments.by_softness` with `teacher`; directions: `teacher`, "with sum p²", "by chance, either sign".
 
     A teacher listens where the 95 % interval of what a stranger's condition costs lies above zero."""
     teachers = list(directions["teacher"])

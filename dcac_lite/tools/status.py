@@ -37,6 +37,7 @@ TABLES = {
     "teaching-tuning": _OF_ARMS,
     "tables-lite": "studies.publish",
     "tables-full": "studies.publish",
+    "inversion": "inversion.arms",
 }
 #: Files that a module reads for whoever imports it.
 READ_BY = {
@@ -47,6 +48,10 @@ READ_BY = {
     ),
     "studies.tables": ("figures/paper/dcac.csv",),
     "studies.scorecard": ("figures/paper/claims.toml",),
+    "inversion.system": tuple(
+        f"dcac_lite/inversion/weights/{name}.safetensors"
+        for name in ("generator", "auxiliary", "img2id-auxiliary", "img2noise")
+    ),
 }
 WEIGHTS = "weights"
 NOT_OURS = {"injected-parameters", "exercise"}  # tags of cells that a notebook's outputs do not come from

@@ -1,4 +1,4 @@
-"""Twelve small pieces that are wrong on purpose. They are shown to learners as they stand, so no comment tells what it
+"""Fifteen small pieces that are wrong on purpose. They are shown to learners as they stand, so no comment tells what it
 is; `bugs` holds the repaired ones."""
 
 import numpy as np
@@ -44,6 +44,16 @@ def take_batch(x, labels, rows):
     return x[rows.sort().values], labels[rows]
 
 
+def train(epochs, batches, step, scheduler):
+    """Trains; returns what every step returns. The scheduler's milestones are epochs."""
+    history = []
+    for _ in range(epochs):
+        for batch in batches:
+            history.append(step(batch))
+            scheduler.step()
+    return history
+
+
 def search_score(distance, person, camera, query_person, query_camera):
     """Average precision of one query."""
     right = (person == query_person)[np.argsort(distance)]
@@ -64,14 +74,19 @@ def features(neck, f):
     return F.normalize(neck(f))
 
 
+def ranked(query, gallery):
+    """Rows of the gallery for each query, the most similar first. query [Q, d], gallery [G, d]: features."""
+    return (query @ gallery.T).argsort(dim=1, descending=True)
+
+
 def latents(mean, scaling):
     """Latents as the U-Net was trained on. mean: the VAE's posterior mean."""
     return mean
 
 
 def told(logits, prompts, labels):
-    """The condition: the true identity's prompt, as strong as the model is sure of it. [B, N], [N, D], [B] -> [B, "
-    "D]."""
+    """The condition: the true identity's prompt, as strong as the model is sure of it.
+    [B, N], [N, D], [B] -> [B, D]."""
     p = logits.softmax(dim=1)
     kept = torch.zeros_like(p).scatter(1, labels[:, None], p.gather(1, labels[:, None]))
     return kept @ prompts / kept.sum(1, keepdim=True)
@@ -80,3 +95,9 @@ def told(logits, prompts, labels):
 def start(d_in, r, d_out):
     """The adapter's matrices A [d_in, r] and B [r, d_out] before the first step."""
     return torch.zeros(d_in, r), torch.zeros(r, d_out)
+
+
+def noise_loss(unet, add_noise, x0, eps, draw_t):
+    """Eq. 11 for a batch. draw_t(): timesteps, [B]; add_noise(x0, eps, t): Eq. 10; unet(x_t, t): predicted noise."""
+    x_t = add_noise(x0, eps, draw_t())
+    return F.mse_loss(unet(x_t, draw_t()), eps)

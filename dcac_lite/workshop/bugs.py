@@ -63,6 +63,22 @@ CASES = (
     ),
     Case(bugs_teaching.TOLD, "DCAC trains exactly as the baseline does, whatever lambda is.", "teaching(told)"),
     Case(bugs_teaching.START, "The adapter starts as it should, and never learns.", "adapting(start)"),
+    Case(
+        bugs_training.SCHEDULE,
+        "The ID loss falls in the first steps and then hardly at all. Twice as many epochs hardly help.",
+        "training(train=train)",
+    ),
+    Case(
+        bugs_search.HUBS,
+        "A few gallery pictures come first for nearly everybody, whoever is asked for.",
+        "ranking(ranked)",
+    ),
+    Case(
+        bugs_teaching.TIMESTEP,
+        "The published U-Net, frozen and unchanged, on latents of the right size: and its error is far above the "
+        "published one.",
+        "telling(noise_loss)",
+    ),
 )
 
 EXERCISES = tuple(case.exercise for case in CASES)

@@ -168,6 +168,66 @@ NECK = Exercise(
 )
 
 
+# ---------------------------------------------------------------- similarity
+
+
+def ranked(query, gallery):
+    """Rows of the gallery for each query, the most similar first. query [Q, d], gallery [G, d]: features."""
+    return (F.normalize(query) @ F.normalize(gallery).T).argsort(dim=1, descending=True)
+
+
+def _similarity_probes() -> list[tuple]:
+    made = []
+    for seed in range(3):
+        dice = torch.Generator().manual_seed(seed)
+        query, gallery = torch.randn(5, 6, generator=dice), torch.randn(9, 6, generator=dice)
+        made.append((query * (torch.arange(5.0) + 1)[:, None], gallery * (1 + torch.arange(9.0))[:, None]))
+    return made
+
+
+def _test_ranked(answer) -> None:
+    for query, gallery in _similarity_probes():
+        order = answer(query, gallery)
+        need(np.shape(order) == (len(query), len(gallery)), "give each query a list of the whole gallery, [Q, G].")
+        longer = gallery * torch.linspace(5, 1, len(gallery))[:, None]
+        need(close(answer(query, longer), order), "a picture climbs by having a longer feature; only its direction "
+             "says who it is.")  # fmt: skip
+    follows(answer, ranked, _similarity_probes(), "it differs from the order of the cosines.")
+
+
+HUBS = Exercise(
+    name="bug.14",
+    kind="diagnose",
+    given=broken.ranked,
+    solution=ranked,
+    right="An inner product grows with the length of both features, so the longest ones of the gallery come first for "
+    "half of the world: hubs. At length 1 it is the cosine, and every picture is as near as it looks.",
+    hints=(
+        "A few pictures come first for nearly every query. What do they have that others lack?",
+        "An inner product is a cosine times two lengths. One of them is the query's, the same down its whole list.",
+        "F.normalize both before the product.",
+    ),
+    mistakes=(
+        Mistake(
+            lambda query, gallery: (F.normalize(query) @ gallery.T).argsort(dim=1, descending=True),
+            "You scale the queries only. A query's own length is a factor of its whole list and changes no order; the "
+            "gallery's lengths do.",
+        ),
+        Mistake(
+            lambda query, gallery: torch.cdist(query, gallery).argsort(dim=1),
+            "Euclidean distances of features as they are: the favourites are gone, and lengths still count. Scale "
+            "first; then distance and cosine give the same order.",
+        ),
+        Mistake(
+            lambda query, gallery: (F.normalize(query) @ F.normalize(gallery).T).argsort(dim=1),
+            "The cosines are right, and your lists begin with the smallest: similarities are sorted downwards.",
+        ),
+    ),
+    test=_test_ranked,
+    probes=_similarity_probes,
+)
+
+
 def _left_in_eval(answer) -> bool:
     neck = _neck()
     answer(neck, torch.randn(4, 5))

@@ -1,6 +1,9 @@
 """Planted bugs of the diffusion side: latents, the condition, and the adapters."""
 
+import random
+
 import torch
+import torch.nn.functional as F
 
 from . import broken
 from .exercise import Exercise, Mistake, follows, need
@@ -44,9 +47,82 @@ SCALING = Exercise(
 )
 
 
+def noise_loss(unet, add_noise, x0, eps, draw_t):
+    """Eq. 11 for a batch. draw_t(): timesteps, [B]; add_noise(x0, eps, t): Eq. 10; unet(x_t, t): predicted noise."""
+    t = draw_t()
+    return F.mse_loss(unet(add_noise(x0, eps, t), t), eps)
+
+
+class _Timesteps:
+    """Draws timesteps below 10 for a batch of 6, others each time."""
+
+    def __init__(self, seed: int):
+        self.dice = random.Random(seed)
+
+    def __call__(self) -> torch.Tensor:
+        return torch.tensor(self.dice.choices(range(10), k=6))
+
+
+def _add_noise(x0, eps, t):
+    abar = (1 - t / 10)[:, None]
+    return abar**0.5 * x0 + (1 - abar) ** 0.5 * eps
+
+
+def _unet(x_t, t):
+    return x_t * (1 + t)[:, None]
+
+
+def _noise_probes() -> list[tuple]:
+    dice = torch.Generator().manual_seed(0)
+    pairs = [torch.randn(2, 6, 4, generator=dice) for _ in range(3)]
+    return [(_unet, _add_noise, *pair, _Timesteps(seed)) for seed, pair in enumerate(pairs)]
+
+
+def _with_told(rule):
+    def answer(unet, add_noise, x0, eps, draw_t):
+        t = draw_t()
+        return F.mse_loss(unet(add_noise(x0, eps, t), rule(t)), eps)
+
+    return answer
+
+
+TIMESTEP = Exercise(
+    name="bug.15",
+    kind="diagnose",
+    given=broken.noise_loss,
+    solution=noise_loss,
+    right="The timesteps were drawn twice: noise was added at one t, and the U-Net was told another. Told that a "
+    "nearly clean latent is mostly noise, it names noise that is not there, and the better it is, the worse.",
+    hints=(
+        "The weights are the published ones and the latents have the right size. What else does a U-Net need to know?",
+        "It sees x_t and t. Do they belong together?",
+        "Draw t once, and use it in both places.",
+    ),
+    mistakes=(
+        Mistake(
+            _with_told(torch.zeros_like),
+            "The U-Net is now told 0, whatever noise was added: it takes every latent for a clean one.",
+        ),
+        Mistake(
+            _with_told(lambda t: t + 1),
+            "One t now, and the U-Net is told the next one. The paper counts from 1 and the library from 0; both "
+            "places want the same number.",
+        ),
+        Mistake(
+            lambda unet, add_noise, x0, eps, draw_t: F.mse_loss(unet(add_noise(x0, eps, t := draw_t()), t), x0),
+            "t is right. Now the prediction is compared with the clean latent, and this U-Net names the noise.",
+        ),
+    ),
+    test=lambda answer: follows(
+        answer, noise_loss, _noise_probes(), "it differs from the error of a U-Net that is told the t of the noise."
+    ),
+    probes=_noise_probes,
+)
+
+
 def told(logits, prompts, labels):
-    """The condition: the true identity's prompt, as strong as the model is sure of it. [B, N], [N, D], [B] -> [B, "
-    "D]."""
+    """The condition: the true identity's prompt, as strong as the model is sure of it.
+    [B, N], [N, D], [B] -> [B, D]."""
     p_y = logits.softmax(dim=1).gather(1, labels[:, None])
     return p_y * prompts[labels]
 

@@ -1,4 +1,4 @@
-"""Planted bugs of a training: its losses, its first weights, its memory and its batches."""
+"""Planted bugs of a training: its losses, its first weights, its memory, its batches and its schedule."""
 
 import math
 
@@ -35,15 +35,13 @@ def _test_id_loss(answer) -> None:
     for n in (5, 40):
         first = float(answer(torch.zeros(8, n), torch.arange(8) % n))
         need(
-            abs(first - math.log(n)) < 1e-4,
-            f"equal logits over {n} identities should cost ln {n} = {{math.log(n):.2f}}.",
+            abs(first - math.log(n)) < 1e-4, f"equal logits over {n} identities should cost ln {n} = {math.log(n):.2f}."
         )
         rival = torch.zeros(1, n, dtype=torch.float64)
         rival[0, 0] = math.log(0.9 * n / 0.1 + 1)  # the margin that fits a label smoothed by 0.1
         lowest = float(answer(rival, torch.tensor([0])))
         need(
-            abs(lowest - toy.floor(n)) < 1e-3,
-            f"the best logits should cost {toy.floor(n):.2f}, the floor for N = {{n}}.",
+            abs(lowest - toy.floor(n)) < 1e-3, f"the best logits should cost {toy.floor(n):.2f}, the floor for N = {n}."
         )
     follows(answer, smoothed_loss, _logit_probes(), "it differs from the smoothed cross-entropy.")
 
@@ -275,4 +273,72 @@ BATCH = Exercise(
     ),
     test=_test_batch,
     probes=_batch_probes,
+)
+
+
+# ---------------------------------------------------------------- the schedule
+
+
+class _Rate:
+    """A schedule that is its own training: a step gives its batch and how often the schedule has been moved."""
+
+    moved = 0
+
+    def step(self) -> None:
+        self.moved += 1
+
+    def train_on(self, batch: int) -> tuple[int, int]:
+        return batch, self.moved
+
+
+def _schedule_probes() -> list[tuple]:
+    rates = [_Rate() for _ in range(3)]
+    return [(epochs, [*range(n)], rate.train_on, rate) for rate, epochs, n in zip(rates, (3, 1, 4), (4, 5, 2))]
+
+
+def _test_schedule(answer) -> None:
+    for epochs, batches, step, scheduler in _schedule_probes():
+        history = answer(epochs, list(batches), step, scheduler)
+        need(
+            [batch for batch, _ in history] == batches * epochs,
+            f"{epochs} epochs of {len(batches)} batches should be {epochs * len(batches)} steps, in their order.",
+        )
+        moved = [moved for _, moved in history]
+        need(moved[: len(batches)] == [0] * len(batches), "the first epoch should have the first rate to its end.")
+        need(moved == [epoch for epoch in range(epochs) for _ in batches], "the schedule should move once an epoch.")
+
+
+def _before(epochs, batches, step, scheduler):
+    history = []
+    for _ in range(epochs):
+        scheduler.step()
+        history += [step(batch) for batch in batches]
+    return history
+
+
+SCHEDULE = Exercise(
+    name="bug.13",
+    kind="diagnose",
+    given=broken.train,
+    solution=toy.train,
+    right="The schedule was moved after every batch, and its milestones are epochs: the rate fell to a hundredth in "
+    "the first epoch, and what was not learned by then never was. A scheduler counts its own calls, nothing else.",
+    hints=(
+        "It learns at first, and hardly afterwards. More epochs do not help. What has become small?",
+        "The milestones are epochs. What does this scheduler count?",
+        "scheduler.step() belongs behind the loop over the batches.",
+    ),
+    mistakes=(
+        Mistake(
+            _before,
+            "Once an epoch now, but before its batches: the first epoch has the second rate already. Move it when "
+            "the epoch is over.",
+        ),
+        Mistake(
+            lambda epochs, batches, step, scheduler: [step(batch) for _ in range(epochs) for batch in batches],
+            "The schedule no longer moves: the rate stays high to the end, and the weights never settle.",
+        ),
+    ),
+    test=_test_schedule,
+    probes=_schedule_probes,
 )

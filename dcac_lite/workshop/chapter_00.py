@@ -38,6 +38,11 @@ _AP = Exercise(
             1 / 2, "That is right pictures over all pictures, or the first note alone; where they stand must count."
         ),
         Mistake(0.0, "That is R1. AP looks at all right pictures."),
+        Mistake(
+            0.58,
+            "The way is right, and the result is rounded too far to tell. Hand in three digits, or let Python divide.",
+            lambda answer: float(answer) in (0.58, 58.0),
+        ),
         Mistake(5 / 6, "That is the list of the text, right at ranks 1 and 3. Here they are at ranks 2 and 3."),
     ),
     test=_test_ap,

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .exercise import Exercise, Mistake, Prediction, close, follows, need
+from .exercise import Exercise, Mistake, Prediction, close, follows, need, numbers, overwrites, slope, slopes
 
 PREDICTIONS = (
     Prediction(
@@ -63,6 +63,19 @@ def _test_prototype_loss(answer) -> None:
         moved = answer(z, renamed, prototypes[order], tau)
         need(close(loss, moved), "it changes when the identities are given other numbers; it should not.")
     follows(answer, _slow_prototype_loss, _loss_probes(), "it differs from Eq. 6 computed sample by sample.")
+    need(not _overflows(answer), "at the paper's tau = 0.01 it is not finite.")
+    slopes(answer, _slow_prototype_loss, _loss_probes(), 0, "the gradient that comes back to z is not that of Eq. 6.")
+
+
+def _overflows(answer) -> bool:
+    (z, labels, prototypes, _), *_ = _loss_probes()
+    prototypes[labels] = z
+    return not np.isfinite(numbers(answer(z, labels, prototypes, 0.01))).all()
+
+
+def _exponentials(cosines, tau, y):
+    p = torch.exp(cosines / tau)
+    return -(p.gather(1, y[:, None]) / p.sum(1, keepdim=True)).log().mean()
 
 
 def _logits_mistake(logits):
@@ -113,6 +126,18 @@ _PROTOTYPE_LOSS = Exercise(
             "The denominator of Eq. 6 runs over all k, the own prototype included. Without it this is no probability "
             "and can fall below 0.",
         ),
+        Mistake(
+            _logits_mistake(_exponentials),
+            "It is right as long as the numbers are small. At the paper's tau = 0.01 a cosine of 1 is a logit of 100, "
+            "and exp(100) is more than float32 can hold. cross_entropy and logsumexp take the largest logit off first.",
+            lambda answer: _overflows(answer),
+        ),
+        Mistake(
+            lambda z, labels, prototypes, tau: prototype_loss(z.detach(), labels, prototypes, tau),
+            "The value is right, and no gradient comes back to z: it is detached, or computed under no_grad or in "
+            "NumPy. The encoder would learn nothing from this loss.",
+            lambda answer: slope(answer, _loss_probes()[0], 0) is None,
+        ),
     ),
     test=_test_prototype_loss,
     probes=_loss_probes,
@@ -160,6 +185,11 @@ def _one_by_one(prototypes, z, labels, gamma):
     for feature, y in zip(z, labels):
         moved[y] = F.normalize(gamma * moved[y] + (1 - gamma) * feature, dim=0)
     return moved
+
+
+def _in_place(prototypes, z, labels, gamma):
+    prototypes[:] = moved_prototypes(prototypes, z, labels, gamma)
+    return prototypes
 
 
 def _update_probes() -> list[tuple]:
@@ -217,6 +247,12 @@ _UPDATE = Exercise(
             _one_by_one,
             "You update once per sample, in turn. Eq. 7 moves each identity once, with the hardest sample, measured "
             "against the prototype as it was.",
+        ),
+        Mistake(
+            _in_place,
+            "The rows are right, and you have overwritten the prototypes that you were given. Whoever still needs the "
+            "old ones, for a loss, say, finds the new ones: begin with prototypes.clone().",
+            lambda answer: overwrites(answer, _update_probes()),
         ),
     ),
     test=_test_moved_prototypes,

@@ -1,6 +1,7 @@
 """Exercises of notebook 02, continued: the batches, and how a ranking is scored."""
 
 import random
+from collections import Counter
 
 import numpy as np
 
@@ -17,7 +18,8 @@ def pk_batch(labels, P, K, seed):
     dice = random.Random(seed)
     batch = []
     for y in dice.sample(sorted(set(labels)), P):
-        batch += dice.sample([row for row, label in enumerate(labels) if label == y], K)
+        rows = [row for row, label in enumerate(labels) if label == y]
+        batch += dice.sample(rows, K) if len(rows) >= K else dice.choices(rows, k=K)
     return batch
 
 
@@ -41,6 +43,25 @@ def _test_pk_batch(answer) -> None:
         need(counts == [K] * P, f"it should have {P} identities with {K} pictures each; got {sorted(counts)}.")
     need(set().union(*map(set, batches)) >= set(range(len(labels))), "some pictures never get their turn.")
     need(batches[0] == [int(row) for row in answer(list(labels), P, K, 0)], "the same seed gives another batch.")
+    need(not _stops_at_few(answer), "it stops as soon as an identity has fewer than K pictures.")
+    labels += [12, 13, 13]  # an identity with one picture, and one with two
+    for seed in range(30):
+        counts = Counter(labels[int(row)] for row in answer(list(labels), P, K, seed))
+        need(list(counts.values()) == [K] * P, f"with identities of one and two pictures a batch should still have {P} "
+             f"identities {K} times; got {sorted(counts.values())}.")  # fmt: skip
+
+
+def _stops_at_few(answer) -> bool:
+    try:
+        return not [answer([*_pk_labels(), 12, 13, 13], 5, 3, seed) for seed in range(30)]
+    except Exception:
+        return True
+
+
+def _without_replacement(labels, P, K, seed):
+    dice = random.Random(seed)
+    chosen = dice.sample(sorted(set(labels)), P)
+    return [row for y in chosen for row in dice.sample([r for r, label in enumerate(labels) if label == y], K)]
 
 
 _PK = Exercise(
@@ -82,6 +103,12 @@ _PK = Exercise(
                                         for row in [r for r, label in enumerate(labels) if label == y][:K]],
             "It is always the first K pictures of an identity; the rest never trains. Draw them.",
             lambda answer: max(len({int(r) for s in range(30) for r in answer(_pk_labels(), 5, 3, s)}), 36) == 36,
+        ),
+        Mistake(
+            _without_replacement,
+            "It stops as soon as it draws an identity with fewer than K pictures, and real data sets have some. "
+            "Let their pictures come twice, as the module does, or leave such identities out.",
+            _stops_at_few,
         ),
     ),
     test=_test_pk_batch,
@@ -135,6 +162,12 @@ def _ap(right_of, order=1, ignored=lambda own, same_camera: own & same_camera, s
     return answer
 
 
+def _masked_late(distance, person, camera, query_person, query_camera):
+    valid = ~((person == query_person) & (camera == query_camera))
+    right = (person == query_person)[np.argsort(distance)][valid]
+    return (right.cumsum() / np.arange(1, len(right) + 1))[right].mean()
+
+
 def _test_average_precision(answer) -> None:
     for distance, person, camera, q, c in rankings()[:10]:
         found = float(answer(distance.copy(), person, camera, q, c))
@@ -184,6 +217,11 @@ AP = Exercise(
             _ap(lambda own, same: own, order=-1),
             "Your list begins with the farthest picture. Distances are sorted from small to large; similarities the "
             "other way.",
+        ),
+        Mistake(
+            _masked_late,
+            "You sort first, and then take pictures out with a mask that is still in the gallery's own order: it hits "
+            "others. Take them out before you sort, or sort the mask as well.",
         ),
         Mistake(
             _ap(lambda own, same: own, score=lambda precision, right: 100 * precision[right].mean()),

@@ -34,7 +34,7 @@ def lora_layer(h, W, A, B):
 
 def _lora_probes() -> list[tuple]:
     made = []
-    for seed, (n, d_in, r, d_out) in enumerate([(3, 6, 2, 6), (4, 5, 3, 8), (2, 8, 4, 8)]):
+    for seed, (n, d_in, r, d_out) in enumerate([(3, 6, 2, 7), (4, 5, 3, 8), (2, 8, 4, 8)]):
         dice = torch.Generator().manual_seed(seed)
         shapes = (n, d_in), (d_in, d_out), (d_in, r), (r, d_out)
         made.append(tuple(torch.randn(*shape, generator=dice, dtype=torch.float64) for shape in shapes))

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .exercise import Exercise, Mistake, Prediction, close, follows, need
+from .exercise import Exercise, Mistake, Prediction, close, follows, need, numbers, slope, slopes
 
 PREDICTIONS = (
     Prediction(
@@ -43,7 +43,7 @@ def _slow_condition(logits, prompts, tau_c):
 
 def _condition_probes() -> list[tuple]:
     made = []
-    for seed, (B, N, D, tau_c) in enumerate([(5, 5, 5, 0.5), (4, 7, 3, 2.0), (6, 4, 8, 0.3)]):
+    for seed, (B, N, D, tau_c) in enumerate([(5, 6, 4, 0.5), (4, 7, 3, 2.0), (6, 4, 8, 0.3)]):
         dice = torch.Generator().manual_seed(seed)
         made.append((torch.randn(B, N, generator=dice), torch.randn(N, D, generator=dice), tau_c))
     return made
@@ -60,7 +60,21 @@ def _test_condition(answer) -> None:
         need(
             close(answer(logits[:1], prompts, tau_c), c[:1]), "a picture's condition depends on the rest of the batch."
         )
-    follows(answer, _slow_condition, _condition_probes(), "it differs from Eq. 12 written out sum by sum.")
+    probes, sentence = _condition_probes(), "the gradient that comes back to the {} is not that of Eq. 12."
+    follows(answer, _slow_condition, probes, "it differs from Eq. 12 written out sum by sum.")
+    need(not _overflows(answer), "it is not finite where logits are large.")
+    slopes(answer, _slow_condition, probes, 0, sentence.format("logits"))
+    slopes(answer, _slow_condition, probes, 1, sentence.format("prompts"))
+
+
+def _overflows(answer) -> bool:
+    (logits, prompts, tau_c), *_ = _condition_probes()
+    return not all(np.isfinite(numbers(answer(logits + far, prompts, tau_c))).all() for far in (1000, -1000))
+
+
+def _exponentials(logits, prompts, tau_c):
+    p = torch.exp(logits / tau_c)
+    return p / p.sum(1, keepdim=True) @ prompts
 
 
 _CONDITION = Exercise(
@@ -100,6 +114,27 @@ _CONDITION = Exercise(
         Mistake(
             lambda logits, prompts, tau_c: (logits / tau_c) @ prompts,
             "The softmax is missing: logits are no probabilities, and may be below 0.",
+        ),
+        Mistake(
+            lambda logits, prompts, tau_c: (logits / tau_c).softmax(1),
+            "These are the probabilities, [B, N]. The condition is the mixture of prompts that they weigh, [B, D].",
+        ),
+        Mistake(
+            _exponentials,
+            "It is right as long as the logits are small: exp of a large one is infinite, and infinite over infinite "
+            "is no number. Take each row's largest logit off first, or let softmax do so.",
+            lambda answer: _overflows(answer),
+        ),
+        Mistake(
+            lambda logits, prompts, tau_c: condition(logits.detach(), prompts, tau_c),
+            "The value is right, and no gradient comes back to the logits: they are detached, or p is computed under "
+            "no_grad or in NumPy. Then the diffusion model teaches the encoder nothing, which is all it is there for.",
+            lambda answer: slope(answer, _condition_probes()[0], 0) is None,
+        ),
+        Mistake(
+            lambda logits, prompts, tau_c: condition(logits, prompts.detach(), tau_c),
+            "No gradient comes back to the prompts. They are parameters, too, and would stay what they were drawn as.",
+            lambda answer: slope(answer, _condition_probes()[0], 1) is None,
         ),
     ),
     test=_test_condition,

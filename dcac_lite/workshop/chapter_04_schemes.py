@@ -1,10 +1,12 @@
 """Exercises of notebook 04, continued: a scheme of one's own, and what others send."""
 
+import inspect
+
 import torch
 from torch import nn
 
 from ..conditioning import SCHEMES
-from .exercise import Exercise, Mistake, need
+from .exercise import Exercise, Mistake, Wrong, close, need
 
 PREDICTIONS = ()
 
@@ -26,12 +28,12 @@ class FirstFive(nn.Module):
         return (p[:, :, None] * self.prompts[who]).sum(1)
 
 
-def _scheme(rule):
+def _scheme(rule, prompts=nn.Parameter):
     """A class whose forward is `rule(module, logits, z, labels)`, as a mistake would have it."""
 
     def make(self, identities, width, dim, tau_c):
         nn.Module.__init__(self)
-        self.tau_c, self.prompts = tau_c, nn.Parameter(torch.randn(identities, dim))
+        self.tau_c, self.prompts = tau_c, prompts(torch.randn(identities, dim))
 
     return type("Mine", (nn.Module,), {"__init__": make, "forward": rule})
 
@@ -40,19 +42,54 @@ def _mixture(self, logits):
     return (logits / self.tau_c).softmax(1) @ self.prompts
 
 
+def _takes(function, *names: str) -> None:
+    try:
+        inspect.signature(function).bind(*names)
+    except TypeError:
+        takes, asked = inspect.signature(function), ", ".join(names)
+        raise Wrong(f"`{function.__name__}` should take ({asked}); yours takes {takes}.") from None
+
+
+def _made(answer, seed: int) -> nn.Module:
+    """A scheme for 9 identities, features of width 7 and conditions of width 5."""
+    torch.manual_seed(seed)
+    unready = "`__init__` has to call super().__init__() first: without it no parameter can be kept."
+    try:
+        module = answer(9, 7, 5, 0.5)
+    except AttributeError as error:
+        raise Wrong(unready if "__init__() call" in str(error) else f"`__init__` stops: {error}") from None
+    need(hasattr(module, "_parameters"), unready)
+    return module
+
+
+def _saved(answer) -> bool:
+    """Whether a module that is given another one's parameters and buffers does as that one does."""
+    first, second = _made(answer, 0), _made(answer, 1)
+    second.load_state_dict(first.state_dict())
+    logits, z = torch.randn(6, 9), torch.randn(6, 7)
+    said = []
+    for module in (first, second):
+        torch.manual_seed(2)
+        said.append(module(logits, z, torch.arange(6)))
+    return close(*said)
+
+
 def _test_scheme(answer) -> None:
-    need(isinstance(answer, type) and issubclass(answer, nn.Module), "hand in the class itself, an nn.Module.")
-    B, N, d, D = 6, 9, 7, 5
-    torch.manual_seed(0)
-    module = answer(N, d, D, 0.5)
-    z, W = torch.randn(B, d, requires_grad=True), torch.randn(N, d)
-    labels = torch.arange(B)
+    need(not isinstance(answer, nn.Module), "hand in the class itself, and no object that was made with it.")
+    need(isinstance(answer, type) and issubclass(answer, nn.Module), "hand in a class that inherits from nn.Module.")
+    _takes(answer.__init__, "self", "identities", "width", "dim", "tau_c")
+    _takes(answer.forward, "self", "logits", "z", "labels")
+    module, labels = _made(answer, 0), torch.arange(6)
+    z, W = torch.randn(6, 7, requires_grad=True), torch.randn(9, 7)
     c = module(z @ W.T, z, labels)
-    need(c.shape == (B, D), f"the condition has the shape {tuple(c.shape)}; the U-Net wants [B, D], {(B, D)}.")
+    need(isinstance(c, torch.Tensor), f"`forward` should give the condition, a tensor; it gives {c!r:.60}.")
+    need(c.shape == (6, 5), f"the condition has the shape {tuple(c.shape)}; the U-Net wants [B, D], {(6, 5)}.")
     need(torch.isfinite(c).all(), "the condition is not finite.")
     (gradient,) = torch.autograd.grad(c.square().sum(), z, allow_unused=True) if c.requires_grad else (None,)
     need(gradient is not None and gradient.abs().max() > 0, "no gradient reaches the feature z: it teaches nothing.")
-    need(answer in SCHEMES.values(), f"it works. Now register it: SCHEMES['mine'] = {answer.__name__}.")
+    need(_saved(answer), "something that the condition depends on is neither a parameter nor a buffer.")
+    need(answer in SCHEMES.values(), "one step is left. The class does all that a scheme must, and `Experiment` finds "
+         f"a scheme by its name: SCHEMES['mine'] = {answer.__name__}.")  # fmt: skip
 
 
 def _shape(answer) -> tuple:
@@ -93,6 +130,13 @@ _SCHEME = Exercise(
             _scheme(lambda self, logits, z, labels: z),
             "Your condition has the width of z, and the U-Net wants `dim` numbers. Project it, as InstanceWise does.",
             lambda answer: _shape(answer) == (6, 7),
+        ),
+        Mistake(
+            _scheme(lambda self, logits, z, labels: _mixture(self, logits), prompts=lambda drawn: drawn),
+            "Your prompts are a plain tensor, or in a plain list, so that the module does not know of them: no "
+            "optimiser trains them, and no checkpoint saves them. Wrap them: nn.Parameter(...), or several in an "
+            "nn.ParameterList.",
+            lambda answer: not _saved(answer),
         ),
     ),
     test=_test_scheme,

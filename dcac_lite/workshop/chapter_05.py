@@ -7,7 +7,7 @@ from scipy import stats
 
 from ..experiment import Experiment
 from .chapter_02 import moved_prototypes, prototype_loss
-from .exercise import Exercise, Mistake, Prediction, close, follows, need
+from .exercise import Exercise, Mistake, Prediction, close, follows, need, slope, slopes
 
 PREDICTIONS = (
     Prediction(
@@ -64,6 +64,12 @@ def _test_step(answer) -> None:
             close(got[0], loss(F.normalize(z), labels, prototypes, tau)), "the loss is not that of the old prototypes."
         )
         need(close(got[1], update(prototypes, F.normalize(z), labels, gamma)), "the prototypes are not moved by Eq. 7.")
+    slopes(_loss_alone(answer), _loss_alone(memory_step), _step_probes(), 1, "the gradient that comes back to z is not "
+           "that of Eq. 6.")  # fmt: skip
+
+
+def _loss_alone(answer):
+    return lambda *arguments: answer(*arguments)[0]
 
 
 _STEP = Exercise(
@@ -95,6 +101,12 @@ _STEP = Exercise(
                 prototypes,
             ),
             "The prototypes come back as they were: Eq. 7 was not applied.",
+        ),
+        Mistake(
+            lambda prototypes, z, *rest: memory_step(prototypes, z.detach(), *rest),
+            "The loss has the right value and sends nothing back: z is detached before it. Only what goes into the "
+            "memory may be.",
+            lambda answer: slope(_loss_alone(answer), _step_probes()[0], 1) is None,
         ),
     ),
     test=_test_step,

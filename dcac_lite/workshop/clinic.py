@@ -10,9 +10,9 @@ from .cells import code_cell, handed_in, names_in, notes
 
 _OPENING = """# Diagnose
 
-Twelve small pieces are broken, one in each cell. Somebody reports what they see. Run the cell, compare the numbers with what a healthy run shows, and say *why* before you touch the code. Then repair the function and run the cell again: the numbers should be healthy, and `check` says whether it is the right repair. `hint("bug.1")` helps, one step at a time.
+Fifteen small pieces are broken, one in each cell. Somebody reports what they see. Run the cell, compare the numbers with what a healthy run shows, and say *why* before you touch the code. Then repair the function and run the cell again: the numbers should be healthy, and `check` says whether it is the right repair. `hint("bug.1")` helps, one step at a time.
 
-People are vectors here, and the encoder is one linear layer, so that everything runs in seconds. What the numbers mean is the same as in a real run: the first ID loss is $\\ln N$, the last one cannot fall below the entropy of a smoothed label, and so on; `TROUBLESHOOTING.md` has the whole list. A healthy run of this toy first:"""  # noqa: E501
+People are vectors here, and the encoder is one linear layer, so that everything runs in seconds. What the numbers mean is the same as in a real run: the first ID loss is $\\ln N$, the last one cannot fall below the entropy of a smoothed label, and so on; [TROUBLESHOOTING](../TROUBLESHOOTING.md) has the whole list. A healthy run of this toy first:"""  # noqa: E501
 _HEALTHY = "from dcac_lite.workshop.toy import training\n\ntraining()"
 
 

@@ -16,6 +16,7 @@ from ..paths import temporary_name
 from ..tools.reproduce import NOTEBOOKS
 from .cells import asked, code_cell, handed_in, notes, stub, tagged
 from .clinic import clinic
+from .documents import document, inside, led_to
 from .exercise import Exercise, Prediction
 from .exercises import EXERCISES, PREDICTIONS
 
@@ -126,12 +127,17 @@ def editions(reader: str):
 
 
 def write(out: Path, reader: str) -> int:
-    """Write an edition to a new folder; returns the number of notebooks to work with. Raises ValueError where `out` is
-    taken, or where there are no notebooks to make it of."""
+    """Write an edition to a new folder, with the documents that its notebooks lead to; returns the number of notebooks
+    to work with. Raises ValueError where `out` is taken, or where there are no notebooks to make it of."""
     if not NOTEBOOKS.is_dir():
         raise ValueError(f"there are no notebooks in {NOTEBOOKS}; run this in a clone, not from an installed package.")
     with _new_folder(out) as folder:
-        for name, notebook in editions(reader):
+        notebooks = dict(editions(reader))
+        for name, notebook in notebooks.items():
             (folder / name).parent.mkdir(exist_ok=True)
-            nbformat.write(notebook, folder / name)
+            nbformat.write(inside(notebook, name.rpartition("/")[0]), folder / name)
+        documents = led_to(notebooks.values())
+        for name in documents:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(document(name, documents, set(notebooks)), encoding="utf-8")
     return len(list(out.glob("*.ipynb")))

@@ -5,7 +5,9 @@ property), not by comparing it with a stored number. Where it is wrong it is com
 whoever's function does on the exercise's probes what a known wrong one does is told why that one is wrong."""
 
 import copy
-from collections.abc import Callable, Sequence
+import dis
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,9 +79,9 @@ class Verdict:
 
 
 def fresh(arguments: tuple) -> tuple:
-    """Copies, so that an answer which writes into its arguments harms nobody else."""
-    return tuple(copy.deepcopy(a) if isinstance(a, (torch.Tensor, np.ndarray, torch.nn.Module, list)) else a
-                 for a in arguments)  # fmt: skip
+    """Copies, so that an answer which writes into its arguments harms nobody else. What two arguments share, their
+    copies share as well."""
+    return copy.deepcopy(arguments)
 
 
 def numbers(value: Any) -> np.ndarray:
@@ -128,6 +130,36 @@ def follows(answer: Callable, reference: Callable, probes: Sequence[tuple], sent
         need(close(got, expected), sentence)
 
 
+def slopes(answer: Callable, reference: Callable, probes: Sequence[tuple], at: int, sentence: str) -> None:
+    """Raises Wrong with `sentence` unless autograd sends as much back through a function as through the reference, to
+    the argument at place `at`."""
+    for arguments in probes:
+        found, expected = (slope(function, arguments, at) for function in (answer, reference))
+        need(found is not None and close(found, expected), sentence)
+
+
+def slope(function: Callable, arguments: tuple, at: int) -> torch.Tensor | None:
+    """What autograd sends back through a function to the argument at place `at`; None where nothing arrives."""
+    copied = fresh(arguments)
+    start = copied[at].requires_grad_()
+    entering = start * 1  # no leaf, so that an answer may write into it
+    given = function(*(entering if place == at else argument for place, argument in enumerate(copied)))
+    if not (isinstance(given, torch.Tensor) and given.requires_grad):
+        return None
+    return torch.autograd.grad(given.square().sum(), start, allow_unused=True)[0]
+
+
+def overwrites(answer: Callable, probes: Sequence[tuple]) -> bool:
+    """Whether a function writes into a tensor, an array or a list that it is given."""
+    for arguments in probes:
+        given = fresh(arguments)
+        answer(*given)
+        for now, before in zip(given, arguments):
+            if isinstance(before, (torch.Tensor, np.ndarray, list)) and not close(now, before, 0):
+                return True
+    return False
+
+
 # ---------------------------------------------------------------- judging
 
 
@@ -137,8 +169,69 @@ def _blank(value: Any) -> bool:
     return value is None or value is ...
 
 
-def _described(arguments: tuple) -> str:
-    return ", ".join(str(list(a.shape)) if hasattr(a, "shape") and len(a.shape) else f"{a}" for a in arguments)
+def _untouched(function: Callable) -> bool:
+    """Whether a function is still the stub: its body does nothing."""
+    idle = {"RESUME", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "NOP"}
+    return inspect.isfunction(function) and {step.opname for step in dis.get_instructions(function)} <= idle
+
+
+def _code(function: Callable) -> tuple | None:
+    """What a function does, wherever it is written."""
+    code = getattr(function, "__code__", None)
+    return code and (code.co_code, code.co_names, code.co_varnames, code.co_consts)
+
+
+def _called_with(exercise: Exercise, arguments: tuple) -> str:
+    """The arguments of a call by name, tensors and arrays as their shapes."""
+    said = (str(list(a.shape)) if hasattr(a, "shape") and len(a.shape) else f"{a:.60}" if isinstance(a, str) else
+            f"{a!r:.60}" for a in arguments)  # fmt: skip
+    return ", ".join(f"{name} {words}" for name, words in zip(inspect.signature(exercise.solution).parameters, said))
+
+
+def _in_form(value: Any, solution: Any) -> None:
+    """Raises Wrong unless a value is of the kind of the solution: as many parts, or a number, or a word."""
+    if isinstance(solution, tuple):
+        several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1)
+        parts = list(value) if several else []
+        asked = f"hand in {len(solution)} values in brackets, with commas between them"
+        need(len(parts) == len(solution), f"{asked}; got {value!r:.60}.")
+        for part, expected in zip(parts, solution):
+            _in_form(part, expected)
+    elif isinstance(solution, dict):
+        need(hasattr(value, "keys"), f"hand in a dictionary; got {value!r:.60}.")
+    elif isinstance(solution, list):
+        need(isinstance(value, Iterable), f"hand in a list; got {value!r:.60}.")
+    elif isinstance(solution, str):
+        need(isinstance(value, str), f"hand in a word, in quotation marks; got {value!r:.60}.")
+    elif isinstance(solution, (int, float)):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            raise Wrong(f"hand in a number where it is {value!r:.60}.") from None
+
+
+def _unstarted(exercise: Exercise, value: Any, probes: list[tuple]) -> bool:
+    """Whether a function is still what the reader started from. Raises Wrong where it cannot be tried."""
+    need(callable(value), f"hand in the function itself, without calling it; got {value!r:.60}.")
+    if _untouched(value):
+        return True
+    try:
+        first = value(*fresh(probes[0]))
+    except NotImplementedError:
+        return True
+    except Exception as error:
+        stops = f"it stops with {type(error).__name__}: {error}"
+        raise Wrong(f"{stops} (called with {_called_with(exercise, probes[0])})") from None
+    need(first is not None, "it gives nothing back, which is None in Python: is a `return` missing at its end?")
+    need(not _blank(first), "a part of what it gives back is None: is it ever set?")
+    return exercise.given is not None and _code(value) == _code(exercise.given)
+
+
+def _shows(mistake: Mistake, value: Any, probes: list[tuple] | None) -> bool:
+    try:
+        return bool(mistake.sign(value)) if mistake.sign else same(value, mistake.answer, probes)
+    except Exception:
+        return False  # it stops, or is of another kind, so that the sign cannot be seen
 
 
 def judge(exercise: Exercise, value: Any) -> Verdict:
@@ -149,32 +242,26 @@ def judge(exercise: Exercise, value: Any) -> Verdict:
 
 
 def _judged(exercise: Exercise, value: Any) -> Verdict:
-    blank, probes = Verdict("not attempted"), None
     if _blank(value):
-        return blank
-    if exercise.probes is not None:
-        probes = exercise.probes()
-        if not callable(value):
-            return Verdict("not yet", f"Hand in the function itself, without calling it; got {value!r:.60}.")
-        try:
-            first = value(*fresh(probes[0]))
-        except NotImplementedError:
-            return blank
-        except Exception as error:
-            where = _described(probes[0])
-            return Verdict("not yet", f"It stops with {type(error).__name__}: {error} (called with {where})")
-        if _blank(first) or (exercise.given is not None and same(value, exercise.given, probes)):
-            return blank
+        return Verdict("not attempted")
+    probes = None if exercise.probes is None else exercise.probes()
     try:
+        if probes is None:
+            _in_form(value, exercise.solution)
+        elif _unstarted(exercise, value, probes):
+            return Verdict("not attempted")
+    except Wrong as wrong:
+        sentence = str(wrong)
+        return Verdict("not yet", sentence[0].upper() + sentence[1:])
+    try:
+        writes = probes is not None and overwrites(value, probes)
+        need(not writes, "it writes into what it is given, which belongs to the caller; work on a copy, x.clone().")
         exercise.test(value)
     except Wrong as wrong:
         general = str(wrong)
     except Exception as error:
-        general = f"It stops with {type(error).__name__}: {error}"
+        general = f"it stops with {type(error).__name__}: {error}"
     else:
         return Verdict("right", exercise.right)
-    for mistake in exercise.mistakes:
-        shown = mistake.sign(value) if mistake.sign else same(value, mistake.answer, probes)
-        if shown:
-            return Verdict("not yet", mistake.says)
-    return Verdict("not yet", general[0].upper() + general[1:])
+    known = (mistake.says for mistake in exercise.mistakes if _shows(mistake, value, probes))
+    return Verdict("not yet", next(known, general[0].upper() + general[1:]))

@@ -3,7 +3,9 @@
 Each function runs something small with one part exchanged, in a second or less, and prints what one would look at:
 the same numbers that TROUBLESHOOTING.md knows of real runs."""
 
+import itertools
 import math
+import random
 from functools import cache
 from types import SimpleNamespace
 
@@ -22,6 +24,7 @@ PEOPLE, CAMERAS, SHOTS, WIDTH, FEATURE = (
     16,
 )  # training people; as many cameras and shots each; numbers of a "picture", of a feature
 TAU, GAMMA = 0.1, 0.2
+EPOCHS, BATCHES, MILESTONES = 8, 10, (5, 7)  # the rate falls to a tenth after so many epochs
 
 
 def _people(number: int, seed: int) -> SimpleNamespace:
@@ -64,28 +67,43 @@ def memory_step(prototypes, unit, labels):
     return value, moved_prototypes(prototypes, unit.detach(), labels, GAMMA)
 
 
-RIGHT = {part.__name__: part for part in (id_loss, first_classifier, take_batch, memory_step)}
+def train(epochs, batches, step, scheduler):
+    """Trains; returns what every step returns. The scheduler's milestones are epochs."""
+    history = []
+    for _ in range(epochs):
+        history += [step(batch) for batch in batches]
+        scheduler.step()
+    return history
 
 
-def _trained(parts: dict, steps: int = 80) -> SimpleNamespace:
+RIGHT = {part.__name__: part for part in (id_loss, first_classifier, take_batch, memory_step, train)}
+
+
+def _trained(parts: dict) -> SimpleNamespace:
     p, data = SimpleNamespace(**(RIGHT | parts)), _people(PEOPLE, 1)
     torch.manual_seed(0)
     encoder = torch.nn.Parameter(0.3 * torch.randn(WIDTH, FEATURE))
     classifier = torch.nn.Parameter(p.first_classifier(PEOPLE, FEATURE))
-    optimizer, history = torch.optim.Adam([encoder, classifier], lr=0.03), []
+    optimizer, drawn = torch.optim.Adam([encoder, classifier], lr=0.03), itertools.count()
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, MILESTONES)
     feature = lambda x: F.batch_norm(x @ encoder, None, None, training=True)  # noqa: E731
     with torch.no_grad():
         unit = F.normalize(feature(data.x))
     prototypes = F.normalize(torch.zeros(PEOPLE, FEATURE).index_add(0, data.labels, unit))
-    for step in range(steps):
-        x, labels = p.take_batch(data.x, data.labels, torch.tensor(pk_batch(data.labels.tolist(), 8, 4, step)))
+
+    def step(_):
+        nonlocal prototypes
+        rows = torch.tensor(pk_batch(data.labels.tolist(), 8, 4, next(drawn)))
+        x, labels = p.take_batch(data.x, data.labels, rows)
         z = feature(x)
         value, prototypes = p.memory_step(prototypes, F.normalize(z), labels)
         losses = p.id_loss(z @ classifier.T, labels), value
         optimizer.zero_grad()
         sum(losses).backward()
         optimizer.step()
-        history.append([loss.item() for loss in losses])
+        return [loss.item() for loss in losses]
+
+    history = p.train(EPOCHS, range(BATCHES), step, scheduler)
     with torch.no_grad():
         named = (feature(data.x) @ classifier.T).argmax(1) == data.labels
     return SimpleNamespace(history=history, named=float(named.float().mean()), encoder=encoder.detach())
@@ -138,6 +156,20 @@ def searching(average_precision) -> None:
         print(f"{name}: mAP {scores(unit, data, average_precision)[0]:.1f} % on {30} unseen people")
 
 
+def ranking(ranked) -> None:
+    """Prints how well `ranked(query, gallery)` finds people by features of all lengths, and how often one picture is
+    first."""
+    data, dice = _people(30, 2), torch.Generator().manual_seed(0)
+    f = F.batch_norm(data.x @ _healthy_encoder(), None, None, training=True)
+    f = f * (0.6 * torch.randn(len(f), 1, generator=dice)).exp()  # contrast, say: it makes a feature longer or shorter
+    asked = torch.from_numpy(data.cameras == 0)  # from one camera, searched in the others
+    first = ranked(f[asked], f[~asked])[:, 0]
+    right = (data.labels[~asked][first] == data.labels[asked]).float().mean()
+    favourites = torch.bincount(first).sort(descending=True).values[:5].sum() / len(first)
+    print(f"the first picture shows the right person for {right:.0%} of {len(first)} queries")
+    print(f"five of the {int((~asked).sum())} gallery pictures come first for {favourites:.0%} of the queries")
+
+
 def one_by_one(features) -> None:
     """Prints mAP of `features(neck, f)` when pictures come in large batches, in small ones, and one at a time."""
     data, encoder = _people(30, 2), _healthy_encoder()
@@ -153,22 +185,57 @@ def one_by_one(features) -> None:
 # ---------------------------------------------------------------- the diffusion side
 
 
-def denoising(latents) -> None:
-    """Prints the denoising loss of a network that was made for latents of variance 1, given `latents(mean, "
-    "scaling)`."""
-    dice = torch.Generator().manual_seed(0)
+def _covariance(dice: torch.Generator) -> torch.Tensor:
+    """That of latents with structure: few directions hold most of their variance, which is 1 on average."""
     axes = torch.linalg.qr(torch.randn(16, 16, generator=dice)).Q
     spread = torch.tensor([7.0, 7.0, 1.0, 1.0] + [0.02] * 12)
-    covariance = axes @ torch.diag(spread / spread.mean()) @ axes.T  # variance 1 on average
+    return axes @ torch.diag(spread / spread.mean()) @ axes.T
+
+
+def _denoiser(covariance: torch.Tensor, abar: float) -> torch.Tensor:
+    """The matrix that names the noise in latents of a covariance as well as can be, at one noise level."""
+    return (1 - abar) ** 0.5 * torch.linalg.inv(abar * covariance + (1 - abar) * torch.eye(16))
+
+
+def denoising(latents) -> None:
+    """Prints the denoising loss of a network that was made for latents of variance 1, given
+    `latents(mean, scaling)`."""
+    dice = torch.Generator().manual_seed(0)
+    covariance = _covariance(dice)
     root, scaling = torch.linalg.cholesky(covariance), 0.18215
     x0 = latents((torch.randn(4000, 16, generator=dice) @ root.T) / scaling, scaling)
     errors = []
     for abar in (0.9, 0.5, 0.1):
         eps = torch.randn(x0.shape, generator=dice)
         x_t = abar**0.5 * x0 + (1 - abar) ** 0.5 * eps
-        best = (1 - abar) ** 0.5 * torch.linalg.inv(abar * covariance + (1 - abar) * torch.eye(16))
-        errors.append(float((x_t @ best - eps).square().mean()))
+        errors.append(float((x_t @ _denoiser(covariance, abar) - eps).square().mean()))
     print(f"SD of the latents {float(x0.std()):.2f}; diffusion loss {np.mean(errors):.2f} (predicting nothing: 1)")
+
+
+def telling(noise_loss) -> None:
+    """Prints the denoising loss of a network that knows latents and noise levels, as `noise_loss(unet, add_noise, x0,
+    eps, draw_t)` asks it."""
+    dice, timesteps = torch.Generator().manual_seed(0), random.Random(0)
+    covariance, levels = _covariance(dice), torch.linspace(0.98, 0.02, 20)
+    matrices = torch.stack([_denoiser(covariance, float(abar)) for abar in levels])
+    x0 = torch.randn(4000, 16, generator=dice) @ torch.linalg.cholesky(covariance).T
+    eps = torch.randn(x0.shape, generator=dice)
+
+    def draw_t():
+        return torch.tensor(timesteps.choices(range(len(levels)), k=len(x0)))
+
+    def add_noise(x0, eps, t):
+        abar = levels[t][:, None]
+        return abar**0.5 * x0 + (1 - abar) ** 0.5 * eps
+
+    def unet(x_t, t):
+        return torch.einsum("bi,bij->bj", x_t, matrices[t])
+
+    t = draw_t()
+    published = F.mse_loss(unet(add_noise(x0, eps, t), t), eps)
+    loss = noise_loss(unet, add_noise, x0, eps, draw_t)
+    print(f"SD of the latents {float(x0.std()):.2f}; diffusion loss {float(loss):.2f} (predicting nothing: 1; "
+          f"as published: {float(published):.2f})")  # fmt: skip
 
 
 def teaching(condition) -> None:

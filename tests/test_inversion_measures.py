@@ -1,0 +1,106 @@
+"""The measures of the generative system say what they say: planted people, planted vectors, known answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from dcac_lite.__main__ import main
+from dcac_lite.book import inversion_figures as draw
+from dcac_lite.inversion import measures
+from dcac_lite.inversion.bank import Bank
+from dcac_lite.inversion.people import People
+from dcac_lite.inversion.recipe import FULL
+
+
+@pytest.fixture(scope="module")
+def twelve():
+    """Twelve people of one colour each, eight pictures each by two cameras, with noise."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(12), 8)
+    images = rng.integers(0, 200, (12, 3, 1, 1))[labels] + rng.integers(0, 56, (96, 3, 8, 4))
+    return People(torch.from_numpy(images.astype(np.uint8)), torch.from_numpy(labels), 12), np.resize([1, 2], 96)
+
+
+def test_the_judge_knows_the_half_that_it_has_not_seen(twelve):
+    people, cameras = twelve
+    rows = measures.half_of(people.labels)
+    assert all(rows[people.labels == k].sum() == 4 for k in range(12))
+    judge, held = measures.Judge(people, cameras, rows), torch.from_numpy(~rows)
+    assert judge.share_right(people.images[held], people.labels[held]) > 90
+    assert judge.share_right(people.images[held], (people.labels[held] + 1) % 12) < 10
+
+
+def test_how_much_pictures_of_one_person_differ():
+    images = torch.tensor([0, 20, 100, 140, 7], dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 3, 8, 4)
+    labels = torch.tensor([0, 0, 1, 1, 2])  # the last has one picture and does not count
+    assert measures.within(images, labels) == pytest.approx(np.sqrt((2 * 10**2 + 2 * 20**2) / 2))
+
+
+def test_spread_and_nearness_of_invented_people():
+    rows = torch.randn(60, 32, generator=torch.Generator().manual_seed(0))
+    assert measures.spread_kept(rows, rows) == 1 and measures.nearness(rows, rows) == 0  # by heart
+    assert measures.spread_kept(rows / 2 + 3, rows) == pytest.approx(0.5)
+    strangers = torch.randn(200, 32, generator=torch.Generator().manual_seed(1))
+    assert measures.nearness(strangers, rows) == pytest.approx(1, abs=0.1)
+
+
+class Brightness(nn.Module):
+    """Reads a vector of two numbers from a picture: its first channel's mean, and nothing."""
+
+    def forward(self, x):
+        return torch.stack([x[:, 0].mean((1, 2)), torch.zeros(len(x))], 1)
+
+
+def test_what_is_read_from_pictures_and_named_by_the_table():
+    rows = torch.tensor([[0.0, 0.0], [0.4, 0], [0.8, 0]])
+    labels = torch.arange(30) % 3
+    images = (255 * rows[labels, :1, None, None]).round().byte().expand(30, 3, 8, 4)
+    people = People(images, labels, 3)
+    assert measures.explained(Brightness(), Bank(images, rows[labels])) == pytest.approx(100, abs=0.1)
+    assert measures.named_by_table(Brightness(), people, rows) == 100
+    assert measures.explained(Brightness(), Bank(images, -rows[labels])) < 0
+    assert measures.named_by_table(Brightness(), people, rows.roll(1, 0)) == 0
+
+
+def test_distances_of_pairs_stand_in_the_order_of_the_triangle():
+    rows = torch.tensor([[0.0, 0], [3, 4], [0, 1]])
+    assert measures.pair_distances(rows).tolist() == pytest.approx([5, 1, np.sqrt(18)])
+
+
+def test_what_is_shown_of_noises_vectors_and_protocols():
+    noise = torch.tensor([-9.0, -2.5, 0, 2.5, 9]).view(5, 1, 1, 1)
+    assert draw.noise_to_eye(noise).flatten().tolist() == [0, 0, 128, 255, 255]
+    walk = draw.moved(torch.zeros(3), 1, torch.tensor([-1.0, 2]))
+    assert walk.tolist() == [[0, -1, 0], [0, 2, 0]]
+    assert draw.widest(torch.tensor([[0.0, 0, 0], [1, 3, 2]]), 2) == [1, 2]
+    table = pd.DataFrame({"features": ["pixels", "net"], "mAP": [1.0, 5.0], "code mAP": [4.0, 9.0]})
+    (axis,) = draw.protocols_figure(table).axes
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["pixels", "net"] and axis.yaxis_inverted()
+    (axis,) = draw.distances_figure({"mine": np.array([1.0, 2, 3])}).axes
+    assert axis.get_legend().get_texts()[0].get_text() == "mine"
+
+
+def test_parameters_are_counted_with_the_table():
+    paper = measures.parameters(FULL, rows=1502)
+    assert list(paper.values()) == [9_883_651, 592_416, 12_641_600, 9_572_115]
+
+
+def test_the_comparison_has_a_row_for_everything(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
+    main(["inversion", "arms", "--tier", "smoke", "--teachers", "classes", "--leak"])
+    table = pd.read_csv(tmp_path / "results" / "inversion.csv")
+    assert f"{len(table)} rows in" in capsys.readouterr().out
+    assert list(table.features) == [
+        "the same network, a classifier on real pictures",
+        "Img2ID, generator has seen the test people",
+        "Img2ID, not trained",
+        "raw pixels",
+        "PCA-whitened pixels",
+        "LDA on pixels",
+        "weighted LDA on pixels",
+    ]
+    assert (table["code mAP"] > table["mAP"]).all()  # near-duplicates of the query count there
+    assert list(table.seed) == [0, 0, 0, -1, -1, -1, -1] and table.named.isna().all()
+    assert len(list(tmp_path.rglob("generator-*.safetensors"))) == 1  # a classifier needs none
