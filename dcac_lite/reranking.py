@@ -63,7 +63,7 @@ def distance_metrics(
     for row, pid, out in zip(distances, query_pids, ignored, strict=True):
         if ((gallery_pids == pid) & ~out).any():  # else the protocol does not count the query
             # on a line, with the query at 0, pictures are as far from it as they shall be
-            x = np.zeros((1, 1)), row[:, None]
+            x = row.new_zeros(1, 1), row[:, None]
             # what is ignored is taken for the query's person before the query's own camera
             cameras = np.array([1]), np.where(out, 1, 0)
             results.append(rank_metrics(*x, np.array([pid]), np.where(out, pid, gallery_pids), *cameras, ranks))
