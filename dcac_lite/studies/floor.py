@@ -55,7 +55,7 @@ def against_itself(known):
                 "sees_pairs": smallest_effect(between_pairs, len(baseline)),
                 "sees_strangers": smallest_effect(sqrt(2) * between_seeds, len(baseline)),
                 "differences": [float(one.mean() - other.mean()) for one, other in split],
-                "told_apart": sum(stats.ttest_ind(one, other).pvalue < 0.05 for one, other in split),
+                "told_apart": sum(stats.ttest_ind(one, other)[1] < 0.05 for one, other in split),
             }
         )
     return pd.DataFrame(rows)

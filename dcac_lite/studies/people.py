@@ -102,7 +102,9 @@ def _people(arguments: argparse.Namespace) -> None:
         values, targets = json.loads(arguments.job)
         print(json.dumps(rows_of(Experiment(**values), targets)))
         return
-    experiments = [Experiment(sources=SOURCE, seed=seed, **told) for seed in arguments.seeds for told in LINES.values()]
+    experiments = [
+        Experiment(sources=(SOURCE,), seed=seed, **told) for seed in arguments.seeds for told in LINES.values()
+    ]
     targets = [target for target in DOMAINS if target != SOURCE]
     path = results_folder(arguments.in_place) / "people.csv"
     with recording(path):
