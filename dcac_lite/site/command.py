@@ -4,18 +4,16 @@ The pages are the committed notebooks with their stored outputs, which are not r
 Sphinx with MyST-NB makes them; whatever it warns of, and whatever link leads nowhere, fails the build."""
 
 import argparse
-import re
 import shutil
 import tempfile
 from pathlib import Path
 
-from ..paths import CLONE, IN_CLONE, runs_root, temporary_name
+from ..paths import IN_CLONE, runs_root, temporary_name
 from ..tools.reproduce import NOTEBOOKS
-from .links import problems
+from .building import ask_for_packages, run_sphinx
 from .pages import title_of
 from .printed import browser, print_pages
 
-SETTINGS = Path(__file__).parent  # where conf.py is
 _MARK = ".dcac-lite-book"  # in a folder that this command made and may replace
 
 
@@ -55,28 +53,18 @@ def build(out: Path, tier: str = "lite") -> Path:
         raise ValueError("there are no notebooks here; run this in a clone, not from an installed package.")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _MARK).exists())):
         raise ValueError(f"{out} holds something other than a book; name a folder that is new or empty.")
-    try:
-        from sphinx.application import Sphinx
-        from sphinx.util.docutils import docutils_namespace
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is not installed: pip install -e '.[book]' in {CLONE}.") from None
+    ask_for_packages()  # missing ones are told before the minutes that the explorers take
     from .explorers import write_explorers
     from .pages import write_pages
 
     part = temporary_name(out.resolve())  # MyST-NB writes beside the folder that it is told
     html = part / "html"
     with tempfile.TemporaryDirectory() as folder:
-        pages, log = Path(folder) / "pages", Path(folder) / "warnings.txt"
+        pages = Path(folder) / "pages"
         try:
             write_pages(pages)
             write_explorers(pages / "_static" / "explorers", tier)
-            with docutils_namespace(), open(log, "w", encoding="utf-8") as warnings:
-                settings = {"html_static_path": [str(pages / "_static")]}
-                made = Path(folder) / "doctrees"
-                Sphinx(pages, SETTINGS, html, made, "html", settings, status=None, warning=warnings).build()
-            warned = re.sub(r"\x1b\[[\d;]*m", "", log.read_text(encoding="utf-8")).replace(f"{pages}/", "")
-            if found := warned.splitlines() + problems(html):
-                raise ValueError("\n".join(["the book has faults:", *found]))
+            run_sphinx(pages, html, settings={"html_static_path": [str(pages / "_static")]})
             (html / _MARK).touch()
             shutil.rmtree(out, ignore_errors=True)
             html.rename(out)

@@ -55,6 +55,8 @@ EXPLORERS = {
 }
 STATIC = Path(__file__).with_name("static")
 NO_BREAK = "\N{NO-BREAK SPACE}"
+# spaces within an interval, and between the names of a setting
+_TOGETHER = re.compile(r"(?<=\d) (?=\[[-+\d])|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=λ,) (?=τ)|(?<=\]) (?=n=)")
 _HIDDEN = '<p style="position:absolute;'  # a description for screen readers, where pictures have none
 
 
@@ -76,6 +78,8 @@ def write_pages(folder: Path) -> None:
         cell.source = introduce(cell.source, equations)
     for cell in texts:
         cell.source = refer(cell.source, equations)
+    for name, change in (("figures/tables.md", unbroken), ("ARCHITECTURE.md", folded)):
+        (folder / name).write_text(change((CLONE / name).read_text(encoding="utf-8")), encoding="utf-8")
     glossary = (CLONE / "GLOSSARY.md").read_text(encoding="utf-8")
     (folder / "GLOSSARY.md").write_text(to_places(glossary), encoding="utf-8")
     words = words_of(glossary)
@@ -125,6 +129,8 @@ def make_fit(notebook) -> dict[str, str]:
         cell.outputs = [o for o in cell.outputs if not o.get("data", {}).get("text/html", "").startswith(_HIDDEN)]
         for output in cell.outputs:
             data = output.get("data", {})
+            if "<table" in data.get("text/html", ""):
+                data["text/html"] = unbroken(data["text/html"])
             if png := data.pop("image/png", None):
                 alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
                 data["text/html"] = f'<img class="figure" src="data:image/png;base64,{png.strip()}" alt="{alt}">'
@@ -137,6 +143,19 @@ def make_fit(notebook) -> dict[str, str]:
                     cells.append(nbformat.v4.new_markdown_cell(f"**Try it here, without a kernel.** {explorer(name)}"))
     notebook.cells = cells
     return printed
+
+
+def unbroken(text: str) -> str:
+    """A text in which an interval such as 1.5 [1.0, 2.0] stays on one line, whatever the width of its column."""
+    return _TOGETHER.sub(NO_BREAK, text)
+
+
+def folded(text: str) -> str:
+    """Markdown in which a drawing in Mermaid, which only GitHub draws, is behind a line to open."""
+    summary = "The drawing as text (Mermaid), which GitHub draws"
+    return re.sub(
+        r"```mermaid.*?```", rf"<details><summary>{summary}</summary>\n\n\g<0>\n\n</details>", text, flags=re.DOTALL
+    )
 
 
 def to_places(text: str) -> str:
@@ -176,7 +195,7 @@ def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str
     for c in told.itertuples():
         paper = "" if pd.isna(c.paper) else readable(c.paper, 2)
         here = "" if pd.isna(c.effect) else "{} [{}, {}]".format(*(readable(v, 2) for v in (c.effect, c.low, c.high)))
-        rows.append(f"| {c.says} | {c.setting} | {paper} | {here.replace(' ', NO_BREAK)} | {c.verdict} |")
+        rows.append(f"| {c.says} | {c.setting} | {paper} | {unbroken(here)} | {c.verdict} |")
     claims = "\n".join(rows)
     toctree = "\n".join(f"notebooks/{path.stem}" for path in notebooks)
     others = "\n".join(

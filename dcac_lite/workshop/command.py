@@ -1,17 +1,17 @@
-"""`python -m dcac_lite workshop OUT --for learner`: the notebooks of a workshop; `workshop tally FOLDER`: what a
-class predicted."""
+"""`python -m dcac_lite workshop OUT --for learner`: the notebooks of a workshop; `--for slides`: a lecture's slides;
+`workshop tally FOLDER`: what a class predicted."""
 
 import argparse
 from pathlib import Path
 
-READERS = ("learner", "instructor")
+KINDS = ("learner", "instructor", "slides")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `workshop`."""
-    parser.add_argument("out", metavar="OUT", help="a new folder for the notebooks; or the word `tally`")
+    parser.add_argument("out", metavar="OUT", help="a new folder for the notebooks or slides; or the word `tally`")
     parser.add_argument("folder", nargs="?", help="after `tally`: where the learners' predictions.json were collected")
-    parser.add_argument("--for", dest="reader", choices=READERS, default="learner", help="default: learner")
+    parser.add_argument("--for", dest="reader", choices=KINDS, default="learner", help="default: learner")
     parser.set_defaults(call=_workshop)
 
 
@@ -25,6 +25,11 @@ def _workshop(arguments: argparse.Namespace) -> None:
         print(tally(Path(arguments.folder)))
     elif arguments.folder is not None:
         raise ValueError(f"{arguments.folder} is one word too many; expected workshop OUT, or workshop tally FOLDER.")
+    elif arguments.reader == "slides":
+        from ..site.slides import write_slides
+
+        out = Path(arguments.out)
+        print(f"{write_slides(out)} decks of slides: open {out / 'index.html'} in a browser.")
     else:
         out = Path(arguments.out)
         print(f"{write(out, arguments.reader)} notebooks for the {arguments.reader} in {out}")

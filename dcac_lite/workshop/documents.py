@@ -12,7 +12,7 @@ from ..paths import CLONE
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")  # relative ones: words, path, place on the page
 
 
-def _relinked(text: str, new: Callable[[str], str | None]) -> str:
+def relinked(text: str, new: Callable[[str], str | None]) -> str:
     """A text with each relative link leading to `new(path)`; where that is None, only the link's words are left."""
 
     def changed(link: re.Match) -> str:
@@ -26,7 +26,7 @@ def inside(notebook, folder: str):
     """A notebook for a folder of the edition, "" or "solutions": its links to `../PATH` lead to PATH in the edition."""
     up = "../" * bool(folder)
     lead = lambda path: up + path.removeprefix("../") if path.startswith("../") else path  # noqa: E731
-    cells = [nbformat.from_dict(cell | {"source": _relinked(cell.source, lead)}) if cell.cell_type == "markdown" else
+    cells = [nbformat.from_dict(cell | {"source": relinked(cell.source, lead)}) if cell.cell_type == "markdown" else
              cell for cell in notebook.cells]  # fmt: skip
     return nbformat.from_dict(notebook | {"cells": cells})
 
@@ -48,4 +48,4 @@ def document(name: str, documents: set[str], notebooks: set[str]) -> str:
         there = there.removeprefix("notebooks/") if there.removeprefix("notebooks/") in notebooks else there
         return os.path.relpath(there, folder) if there in documents | notebooks else None
 
-    return _relinked((CLONE / name).read_text(encoding="utf-8"), lead)
+    return relinked((CLONE / name).read_text(encoding="utf-8"), lead)

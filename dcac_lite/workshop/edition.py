@@ -97,7 +97,7 @@ def _like(notebook, cells: list):
 
 
 @contextmanager
-def _new_folder(out: Path):
+def new_folder(out: Path):
     """Yields a folder that becomes `out` when the block ends without an error, and is gone otherwise."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"{out} is there and not empty; name a new folder, so that nobody's answers are overwritten.")
@@ -131,7 +131,7 @@ def write(out: Path, reader: str) -> int:
     to work with. Raises ValueError where `out` is taken, or where there are no notebooks to make it of."""
     if not NOTEBOOKS.is_dir():
         raise ValueError(f"there are no notebooks in {NOTEBOOKS}; run this in a clone, not from an installed package.")
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
         notebooks = dict(editions(reader))
         for name, notebook in notebooks.items():
             (folder / name).parent.mkdir(exist_ok=True)
