@@ -11,6 +11,7 @@ from dcac_lite.__main__ import main
 from dcac_lite.book import inversion_figures as draw
 from dcac_lite.inversion import measures
 from dcac_lite.inversion.bank import Bank
+from dcac_lite.inversion.likeness import likeness_of_wrong_answers
 from dcac_lite.inversion.people import People
 from dcac_lite.inversion.recipe import FULL
 
@@ -118,6 +119,6 @@ def test_wrong_answers_are_as_alike_as_what_the_features_know():
         def features(self, images):  # of the middle of the picture, where clothes are
             return torch.from_numpy(images[:, :, 20:40, 12:20].mean((2, 3)).astype(np.float32))
 
-    blind, colours = (measures.likeness_of_wrong_answers(reader, domain, "smoke") for reader in (Blind(), Colours()))
+    blind, colours = (likeness_of_wrong_answers(reader, domain, "smoke") for reader in (Blind(), Colours()))
     assert 35 < blind < 65
     assert colours > 65

@@ -6,18 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.domains import Domain, Split
-from ..evaluation import rank_lists
+from ..data.domains import Split
 from ..world.descriptors import pixels
 from ..world.discriminant import discriminant, fit_chosen
-from ..world.truth import look_similarity, truth_of
 from .auxiliary import Auxiliary
 from .bank import Bank
 from .generator import Generator
 from .img2id import Img2ID
 from .people import People
 from .recipe import Recipe
-from .reid import Reader, read_vectors
+from .reid import read_vectors
 from .unet import UNet
 
 #: Dimensions of the PCA and shrinkages that the judge chooses from.
@@ -111,23 +109,3 @@ def pair_distances(rows: Tensor) -> np.ndarray:
     """Euclidean distances of all pairs of rows [N, dim]: float [N (N - 1) / 2], in the order of `np.triu_indices`."""
     first, second = np.triu_indices(len(rows), 1)
     return torch.cdist(rows, rows).numpy()[first, second]
-
-
-def likeness_of_wrong_answers(reader: Reader, domain: Domain, tier: str) -> float:
-    """How alike the query and a wrong first answer look (`world.truth.look_similarity`), as the percent of the
-    gallery's other people who look less like the query, averaged over the queries with a wrong first answer: 50 where
-    answers are blind. Of an embedded domain; raises ValueError as `truth_of` does."""
-    query, gallery = domain.query, domain.gallery
-    seen = [truth_of(domain.name, split.names, tier) for split in (query, gallery)]
-    looks = {s.record.person: s.appearance for samples in seen for s in samples}
-    place = {person: k for k, person in enumerate(looks)}
-    alike = look_similarity(list(looks.values()))
-    asked, shown = (np.array([place[s.record.person] for s in samples]) for samples in seen)
-    x = (reader.features(split.images) for split in (query, gallery))
-    first, right = rank_lists(*x, query.pids, gallery.pids, query.cameras, gallery.cameras, top=1)
-    others, shares = np.unique(shown), []
-    for row in np.flatnonzero(~right[:, 0]):
-        person, answer = asked[row], shown[first[row, 0]]
-        rest = others[(others != person) & (others != answer)]
-        shares.append(float((alike[person, rest] < alike[person, answer]).mean()))
-    return 100 * float(np.mean(shares))

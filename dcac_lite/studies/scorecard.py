@@ -7,7 +7,7 @@ from math import isnan, nan
 
 from ..paths import figures_root
 from .gather import measurements, values
-from .statistics import equivalence, interval
+from .statistics import interval
 from .tables import Cell, cells, name_of, paper_value
 
 #: Points of mAP or R1 within which a difference counts as none.
@@ -46,13 +46,14 @@ def verdict(effects: Sequence[float], expects: str, margin: float = MARGIN) -> s
     (by `margin`), or "zero" exactly.
 
     A direction is reproduced or contradicted when the 95 % t interval lies on one side of zero; failing that, the
-    effect is equivalent to nothing when two one-sided tests at 5 % say that it lies within the margin.
+    effect is equivalent to nothing when its 90 % interval lies within the margin (two one-sided tests at 5 %).
     "No less" is reproduced when the 95 % interval lies above minus the margin, and contradicted when below it."""
     if len(effects) < 2:
         return "not measured"
     if expects == "zero":
         return "reproduced" if not any(effects) else "contradicted"
-    wide = interval(effects)
+    wide, narrow = interval(effects), interval(effects, 0.9)
+    within = -margin < narrow["low"] and narrow["high"] < margin
     if expects == "no less":
         return "reproduced" if wide["low"] > -margin else "contradicted" if wide["high"] < -margin else "not resolved"
     if expects not in ("more", "less"):
@@ -60,7 +61,7 @@ def verdict(effects: Sequence[float], expects: str, margin: float = MARGIN) -> s
     right, wrong = (wide["low"] > 0, wide["high"] < 0) if expects == "more" else (wide["high"] < 0, wide["low"] > 0)
     if right or wrong:
         return "reproduced" if right else "contradicted"
-    return "equivalent to nothing" if equivalence(effects, margin) < 0.05 else "not resolved"
+    return "equivalent to nothing" if within else "not resolved"
 
 
 def scorecard(tier: str, seeds: int, known=None):
