@@ -56,7 +56,7 @@ EXPLORERS = {
 STATIC = Path(__file__).with_name("static")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 # spaces within an interval, and between the names of a setting
-_TOGETHER = re.compile(r"(?<=\d) (?=\[[-+\d])|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=λ,) (?=τ)|(?<=\]) (?=n=)")
+_TOGETHER = re.compile(r"(?<=\d) (?=\[[-+\d])|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=s) (?=λ)|(?<=λ,) (?=τ)|(?<=\]) (?=n=)")
 _HIDDEN = '<p style="position:absolute;'  # a description for screen readers, where pictures have none
 
 
@@ -195,7 +195,7 @@ def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str
     for c in told.itertuples():
         paper = "" if pd.isna(c.paper) else readable(c.paper, 2)
         here = "" if pd.isna(c.effect) else "{} [{}, {}]".format(*(readable(v, 2) for v in (c.effect, c.low, c.high)))
-        rows.append(f"| {c.says} | {c.setting} | {paper} | {unbroken(here)} | {c.verdict} |")
+        rows.append(f"| {c.says} | {c.setting} | {c.verdict} | {unbroken(here)} | {paper} |")
     claims = "\n".join(rows)
     toctree = "\n".join(f"notebooks/{path.stem}" for path in notebooks)
     others = "\n".join(
@@ -223,7 +223,7 @@ came of it:
 What has been measured so far, as differences with 95 % intervals, with the $\\lambda$ and $\\tau_c$ of the paper or
 those of this tier; the rules, and all claims, stand in [notebook 14](notebooks/14_scorecard.ipynb).
 
-| claim | setting | in the paper | here | verdict |
+| claim | setting | verdict | here | in the paper |
 |---|---|---|---|---|
 {claims}
 
