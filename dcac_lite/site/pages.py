@@ -55,8 +55,11 @@ EXPLORERS = {
 }
 STATIC = Path(__file__).with_name("static")
 NO_BREAK = "\N{NO-BREAK SPACE}"
-# spaces within an interval, and between the names of a setting
-_TOGETHER = re.compile(r"(?<=\d) (?=\[[-+\d])|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=s) (?=λ)|(?<=λ,) (?=τ)|(?<=\]) (?=n=)")
+# spaces within an interval or a pair of numbers, and between the names of a setting
+_TOGETHER = re.compile(
+    r"(?<=\d) (?=\[[-+\d])|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=\d) (?=/ \d)|(?<=\d /) (?=\d)|(?<=\]) (?=n=)|"
+    r"(?<=s) (?=λ)|(?<=λ,) (?=τ)"
+)
 _HIDDEN = '<p style="position:absolute;'  # a description for screen readers, where pictures have none
 
 
@@ -78,8 +81,11 @@ def write_pages(folder: Path) -> None:
         cell.source = introduce(cell.source, equations)
     for cell in texts:
         cell.source = refer(cell.source, equations)
-    for name, change in (("figures/tables.md", unbroken), ("ARCHITECTURE.md", folded)):
-        (folder / name).write_text(change((CLONE / name).read_text(encoding="utf-8")), encoding="utf-8")
+    for page in folder.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(
+            folded(re.sub(r"^\|.*$", lambda row: unbroken(row[0]), text, flags=re.MULTILINE)), encoding="utf-8"
+        )
     glossary = (CLONE / "GLOSSARY.md").read_text(encoding="utf-8")
     (folder / "GLOSSARY.md").write_text(to_places(glossary), encoding="utf-8")
     words = words_of(glossary)
