@@ -26,6 +26,7 @@ DOORS = {  # name: module, help
     "study": (".studies.growing", "train the runs of a study and gather them in a table"),
     "tables": (".studies.command", "the jobs behind `make tables`, and how the last batch stands"),
     "cam-study": (".studies.cam", "measure maps, probabilities and features of five seeds; writes a table"),
+    "people": (".studies.people", "how much of a number is luck with the people who are asked for"),
     "export": (".release.export", "the trained encoder alone, as a folder and as ONNX"),
     "rank": (".tools.rank", "mAP and CMC of an encoder on any data set, re-ranked if you like"),
     "threshold": (".tools.threshold", "which distance means the same person, and how sure is that?"),

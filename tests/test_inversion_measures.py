@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from dcac_lite import load_domain
 from dcac_lite.__main__ import main
 from dcac_lite.book import inversion_figures as draw
 from dcac_lite.inversion import measures
 from dcac_lite.inversion.bank import Bank
+from dcac_lite.inversion.likeness import likeness_of_wrong_answers
 from dcac_lite.inversion.people import People
 from dcac_lite.inversion.recipe import FULL
 
@@ -104,3 +106,19 @@ def test_the_comparison_has_a_row_for_everything(tmp_path, monkeypatch, capsys):
     assert (table["code mAP"] > table["mAP"]).all()  # near-duplicates of the query count there
     assert list(table.seed) == [0, 0, 0, -1, -1, -1, -1] and table.named.isna().all()
     assert len(list(tmp_path.rglob("generator-*.safetensors"))) == 1  # a classifier needs none
+
+
+def test_wrong_answers_are_as_alike_as_what_the_features_know():
+    domain = load_domain("MA", "smoke")
+
+    class Blind:
+        def features(self, images):
+            return torch.randn(len(images), 8, generator=torch.Generator().manual_seed(len(images)))
+
+    class Colours:
+        def features(self, images):  # of the middle of the picture, where clothes are
+            return torch.from_numpy(images[:, :, 20:40, 12:20].mean((2, 3)).astype(np.float32))
+
+    blind, colours = (likeness_of_wrong_answers(reader, domain, "smoke") for reader in (Blind(), Colours()))
+    assert 35 < blind < 65
+    assert colours > 65

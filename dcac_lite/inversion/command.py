@@ -1,6 +1,7 @@
 """`python -m dcac_lite inversion ...`: Re-ID by inverting a generator, from the command line."""
 
 import argparse
+from pathlib import Path
 
 from ..paths import results_folder
 
@@ -18,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arms = commands.add_parser("arms", help="every teacher of Img2ID beside its controls, as a table")
     arms.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
     arms.set_defaults(call=_arms)
+    released = commands.add_parser("released", help="what the authors' released auxiliary generator learned by heart")
+    released.add_argument("file", type=Path, metavar="FILE", help="auxiliary_generator.hdf5")
+    released.add_argument("--draws", type=int, default=5000, help="vectors to draw; default: 5000")
+    released.set_defaults(call=_released)
     for command in (train, rank, arms):
         command.add_argument("--tier", default="lite", choices=TIERS, help="default: lite")
         command.add_argument("--source", default="MA", metavar="NAME", help="domain or folder; default: MA")
@@ -81,3 +86,13 @@ def _arms(arguments: argparse.Namespace) -> None:
         write(table, file)
     print(table.round(2).to_string(index=False))
     print(f"{len(table)} rows in {file}")
+
+
+def _released(arguments: argparse.Namespace) -> None:
+    from .released import learned_by_heart, read_auxiliary
+
+    if arguments.draws < 2:
+        raise ValueError(f"--draws is {arguments.draws}; expected at least 2, to compare them with each other.")
+    found = learned_by_heart(read_auxiliary(arguments.file), arguments.draws)
+    print(f"Of {arguments.draws} vectors drawn, {found['copies']:.0f} % are copies of another one; all together have")
+    print(f"{found['variance']:.0f} % of the variance of the table that the generator was taught on.")

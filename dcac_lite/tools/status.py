@@ -30,6 +30,7 @@ _OF_ARMS = " ".join(["studies.study", *(f"teaching.{module}" for module in dict.
 #: of earlier measurements, and each row says when it was measured.)
 TABLES = {
     "cam": "studies.cam",
+    "people": "studies.people",
     "world-report": "world.report",
     "clothes-report": "expansion.references",
     "pieces": "lite_weights.pieces",
