@@ -133,3 +133,12 @@ def test_nothing_is_shown_between_a_prediction_and_its_revelation():
     stop = next(k for k, cell in enumerate(code) if asked(cell.source, "reveal") == "04.softer")
     assert stop - start > 2 and not any(cell.outputs for cell in code[start:stop])
     assert any(cell.outputs for cell in code[:start])
+
+
+@pytest.mark.parametrize("kind", ["learner", "slides"])
+def test_an_installed_package_without_notebooks_is_one_sentence(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("dcac_lite.workshop.edition.NOTEBOOKS", tmp_path / "site-packages" / "notebooks")
+    with pytest.raises(SystemExit):
+        main(["workshop", "out", "--for", kind])
+    assert "run this in a clone, not from an installed package" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
