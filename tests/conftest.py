@@ -77,6 +77,21 @@ def weights(tmp_path, monkeypatch):
     return tmp_path / "weights"
 
 
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder of one's own for predictions, and no scheme left behind."""
+    from collections import Counter
+
+    from dcac_lite import SCHEMES
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dcac_lite.workshop.desk._hinted", Counter())
+    before = dict(SCHEMES)
+    yield
+    SCHEMES.clear()
+    SCHEMES.update(before)
+
+
 def browser_binary(playwright) -> str | None:
     """Chromium or Chrome of the system, or the one that playwright installed."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

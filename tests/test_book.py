@@ -17,6 +17,7 @@ from dcac_lite.paths import CLONE, figures_root
 from dcac_lite.site.command import build
 from dcac_lite.site.explorers import among
 from dcac_lite.site.links import problems
+from dcac_lite.site.pages import folded, unbroken
 from dcac_lite.site.printed import BROWSERS, print_pages
 from dcac_lite.site.references import explain, introduce, refer, words_of
 from dcac_lite.tools.reproduce import NOTEBOOKS
@@ -223,6 +224,28 @@ def test_a_printed_book_keeps_its_links_and_has_a_bookmark_for_each_page(tmp_pat
     assert links[0]["/Dest"][0].get_object() == book.pages[-1].get_object()
     assert links[1]["/A"]["/URI"] == "https://example.org/"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["book.pdf", "one.html", "other.html"]
+
+
+def test_on_paper_there_is_nothing_to_click_and_nothing_to_scroll(site, visit):
+    page = visit((site / "notebooks" / "04_conditioning.html").as_uri(), LAPTOP)
+    clicked = page.locator(".explorer, .skip-to-content, details.hide:not([open]), .toc-drawer")
+    assert clicked.count() > 5
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 700, "height": 1000})  # a sheet of A4
+    assert not any(box.is_visible() for box in clicked.all())
+    wide = "boxes => boxes.filter(box => box.offsetWidth && box.scrollWidth > box.clientWidth + 1).length"
+    assert page.locator("article pre").evaluate_all(wide) == 0
+    tall = page.locator("article img").evaluate_all("images => Math.max(...images.map(image => image.offsetHeight))")
+    assert tall < 1000
+
+
+def test_intervals_stay_on_a_line_and_a_drawing_that_nobody_draws_is_folded():
+    together = unbroken("| paper's λ, τ_c | 63.82 [63.22, 64.43] n=8 | -0.20 [-0.47, +0.06], 8 pairs, 3 seeds |")
+    assert re.findall(r" ([^ ]+) ", together)[0] == "paper's\N{NO-BREAK SPACE}λ,\N{NO-BREAK SPACE}τ_c"
+    assert [part.replace("\N{NO-BREAK SPACE}", " ") for part in together.split(" ")][3:] == [
+        "63.82 [63.22, 64.43] n=8", "|", "-0.20 [-0.47, +0.06],", "8", "pairs,", "3", "seeds", "|"]  # fmt: skip
+    text = folded("Before.\n\n```mermaid\nflowchart LR\n```\n\nAfter.")
+    assert re.search("<details>.*```mermaid.*```.*</details>\n\nAfter", text, re.DOTALL)
 
 
 def test_without_a_browser_nothing_is_begun(tmp_path, monkeypatch):

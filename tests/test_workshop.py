@@ -1,13 +1,9 @@
-"""Exercises answer back: every blank is not attempted, every solution right, every known mistake told why. Editions are
-whole, know every exercise, and refuse a folder that is taken."""
+"""Exercises answer back: every blank is not attempted, every solution right, every known mistake told why; and what a
+class predicted is tallied."""
 
-import ast
 import json
 import random
-import re
-from collections import Counter
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -15,40 +11,16 @@ from torch import nn
 
 from dcac_lite import SCHEMES, PrototypeMemory, make_condition
 from dcac_lite.__main__ import main
-from dcac_lite.tools.reproduce import NOTEBOOKS
-from dcac_lite.workshop import broken, check, hint, predict, reveal, toy
-from dcac_lite.workshop.cells import asked, stub, tagged
-from dcac_lite.workshop.clinic import clinic
-from dcac_lite.workshop.edition import learners, solutions
+from dcac_lite.workshop import check, hint, predict, reveal
 from dcac_lite.workshop.exercise import judge
-from dcac_lite.workshop.exercises import EXERCISES, PREDICTIONS
+from dcac_lite.workshop.exercises import EXERCISES
 
-PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-by_name = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+pytestmark = pytest.mark.usefixtures("desk")
 by_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 MISTAKES = [(e, m) for e in EXERCISES.values() for m in e.mistakes]
 by_mistake = pytest.mark.parametrize(
     ("exercise", "mistake"), MISTAKES, ids=[f"{e.name}-{e.mistakes.index(m)}" for e, m in MISTAKES]
 )
-
-
-@pytest.fixture(autouse=True)
-def desk(tmp_path, monkeypatch):
-    """A folder of one's own for predictions, and no scheme left behind."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dcac_lite.workshop.desk._hinted", Counter())
-    before = dict(SCHEMES)
-    yield
-    SCHEMES.clear()
-    SCHEMES.update(before)
-
-
-def cells_of(path, tag: str) -> list:
-    return [cell for cell in nbformat.read(path, as_version=4).cells if tagged(cell, tag)]
-
-
-def run_alone(code: str) -> None:
-    exec(compile(code, "cell", "exec"), {})
 
 
 # ---------------------------------------------------------------- answers
@@ -247,156 +219,3 @@ def test_what_the_command_cannot_use_is_one_sentence(arguments, sentence, tmp_pa
     with pytest.raises(SystemExit) as stopped:
         main(["workshop", *arguments])
     assert stopped.value.code == 2 and sentence in capsys.readouterr().err
-
-
-# ---------------------------------------------------------------- notebooks
-
-
-def test_every_exercise_has_its_cell_and_every_cell_its_exercise():
-    stubs = [stub(cell) for path in PATHS for cell in cells_of(path, "exercise")]
-    stubs += [cell.source for cell in clinic().cells if tagged(cell, "exercise")]
-    named = {function: [name for code in stubs if (name := asked(code, function))] for function in
-             ("check", "predict", "reveal")}  # fmt: skip
-    assert sorted(named["check"]) == sorted(EXERCISES)
-    assert sorted(named["predict"]) == sorted(named["reveal"]) == sorted(PREDICTIONS)
-
-
-@by_name
-def test_a_solution_is_folded_below_the_reader_s_own_cell(path):
-    cells = nbformat.read(path, as_version=4).cells
-    for before, cell in zip(cells, cells[1:]):
-        if tagged(cell, "exercise"):
-            assert not cell.outputs and all(line.startswith("#") for line in cell.source.splitlines())
-        if tagged(cell, "solution"):
-            assert tagged(before, "exercise") or tagged(before, "solution"), cell.source
-            assert cell.metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
-
-
-@by_name
-def test_a_reader_s_cell_takes_no_name_from_the_notebook(path):
-    notebook = learners(nbformat.read(path, as_version=4))
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    theirs, ours = (
-        [node for cell in code if tagged(cell, "exercise") == kind for node in ast.walk(ast.parse(cell.source))]
-        for kind in (True, False)
-    )
-    bound = {n.id for n in theirs if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    bound |= {n.name for n in theirs if isinstance(n, ast.FunctionDef)}
-    assert not bound & {n.id for n in ours if isinstance(n, ast.Name)}
-
-
-@by_name
-def test_stubs_run_and_say_that_nothing_was_attempted(path, capsys):
-    for cell in learners(nbformat.read(path, as_version=4)).cells:
-        if tagged(cell, "exercise"):
-            run_alone(cell.source)
-            assert (asked(cell.source, "check") is None) or "not attempted." in capsys.readouterr().out
-
-
-@by_name
-def test_shown_solutions_run_and_are_right(path, capsys):
-    for cell in solutions(nbformat.read(path, as_version=4)).cells:
-        name = asked(cell.source, "check") if tagged(cell, "exercise") else None
-        if name and not EXERCISES[name].in_notebook:
-            run_alone(cell.source)
-            assert "right." in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("solved", [False, True])
-def test_the_clinic_shows_symptoms_and_takes_the_repair(solved, capsys):
-    shown = {}
-    for cell in clinic(solved).cells:
-        if tagged(cell, "exercise"):
-            run_alone(cell.source)
-            shown[cell.id] = " ".join(capsys.readouterr().out.split())
-    healthy = shown.pop("healthy")
-    assert len(shown) >= 10
-    for name, said in shown.items():
-        assert (" right. " if solved else " not attempted.") in said, name
-        assert ("ID loss" in said) <= (said.startswith(healthy) == solved), f"{name}: {said}"
-
-
-def test_symptoms_are_those_of_the_table(capsys):
-    toy.training()
-    toy.training(id_loss=broken.smoothed_loss)
-    toy.training(take_batch=broken.take_batch)
-    said = r"first (\S+) \(ln 24 = (\S+)\), last (\S+) \(no lower than (\S+)\).*?right: (\d+)%"
-    healthy, hard, shuffled = (
-        [float(x) for x in found] for found in re.findall(said, capsys.readouterr().out, re.DOTALL)
-    )
-    assert healthy[0] == healthy[1] == 3.18 and healthy[3] < healthy[2] < 1.2 and healthy[4] > 95
-    assert hard[2] < hard[3] and shuffled[2] > 2.5 and shuffled[4] < 25
-
-
-def test_symptoms_of_the_schedule_of_hubs_and_of_another_timestep(capsys):
-    toy.training(train=broken.train)
-    assert float(re.search(r"last (\S+)", capsys.readouterr().out)[1]) > 2
-    shares, losses = [], []
-    for name in ("bug.14", "bug.15"):
-        for part in (EXERCISES[name].given, EXERCISES[name].solution):
-            (toy.ranking if name == "bug.14" else toy.telling)(part)
-            said = capsys.readouterr().out
-            shares += [int(share) for share in re.findall(r"(\d+)%", said)]
-            losses += [float(loss) for loss in re.findall(r"\d\.\d\d", said)]
-    right, favourites, right_by_cosine, favourites_by_cosine = shares
-    assert right < 50 < right_by_cosine and favourites_by_cosine < 25 < 50 < favourites
-    _, told_another, published, _, told, _ = losses
-    assert told == published < told_another / 2
-
-
-def test_editions_are_whole_and_apart(tmp_path, capsys):
-    assert not main(["workshop", "out"]) and not main(["workshop", "new/taught", "--for", "instructor"])
-    names = {path.name for path in PATHS}
-    assert names <= {p.name for p in (tmp_path / "out").iterdir()} and names <= {
-        p.name for p in (tmp_path / "out" / "solutions").iterdir()
-    }
-    for path in PATHS:
-        mine, taught = (nbformat.read(tmp_path / folder / path.name, as_version=4) for folder in ("out", "new/taught"))
-        nbformat.validate(mine), nbformat.validate(taught)
-        assert not [cell for cell in mine.cells if tagged(cell, "solution")]
-        kept = [cell.source for cell in nbformat.read(path, as_version=4).cells if not tagged(cell, "exercise")]
-        theirs = {cell.source for cell in taught.cells}
-        assert [source for source in kept if source.replace("](../", "](") not in theirs] == []
-    assert "Notes for the instructor, 02.eq7" in (tmp_path / "new/taught/02_baseline_reid.ipynb").read_text()
-
-
-@pytest.mark.parametrize("reader", ["learner", "instructor"])
-def test_no_link_of_an_edition_leads_nowhere_or_out_of_it(reader, tmp_path, capsys):
-    main(["workshop", "out", "--for", reader])
-    out = (tmp_path / "out").resolve()
-    followed = 0
-    for path in [*out.rglob("*.ipynb"), *out.rglob("*.md")]:
-        text = path.read_text()
-        if path.suffix == ".ipynb":  # what is shown of it: words and what cells have printed
-            cells = nbformat.reads(text, as_version=4).cells
-            shown = [cell.source for cell in cells if cell.cell_type == "markdown"]
-            data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-            text = "\n".join(shown + [entry.get(kind, "") for entry in data for kind in ("text/markdown", "text/html")])
-        for link in re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=[\"']([^\"']+)", text):
-            target = "".join(link).partition("#")[0]
-            if target and not re.match(r"\w+:", target):
-                followed += 1
-                there = (path.parent / target).resolve()
-                assert there.is_file() and out in there.parents, f"{path.relative_to(out)}: {target}"
-    assert followed > 50
-    assert {"README.md", "TROUBLESHOOTING.md", "data_cards"} <= {path.name for path in out.iterdir()}
-
-
-def test_nothing_half_written_is_left(tmp_path, monkeypatch):
-    def stop(*_):
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr("dcac_lite.workshop.edition.nbformat.write", stop)
-    with pytest.raises(SystemExit):
-        main(["workshop", "out"])
-    assert not list(tmp_path.iterdir())
-
-
-def test_nothing_is_shown_between_a_prediction_and_its_revelation():
-    (path,) = NOTEBOOKS.glob("04_*.ipynb")
-    notebook = learners(nbformat.read(path, as_version=4))
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    start = next(k for k, cell in enumerate(code) if asked(cell.source, "predict") == "04.softer")
-    stop = next(k for k, cell in enumerate(code) if asked(cell.source, "reveal") == "04.softer")
-    assert stop - start > 2 and not any(cell.outputs for cell in code[start:stop])
-    assert any(cell.outputs for cell in code[:start])

@@ -55,8 +55,11 @@ EXPLORERS = {
 }
 STATIC = Path(__file__).with_name("static")
 NO_BREAK = "\N{NO-BREAK SPACE}"
-# spaces within an interval, and between the names of a setting
-_TOGETHER = re.compile(r"(?<=\d) (?=\[[-+\d])|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=λ,) (?=τ)|(?<=\]) (?=n=)")
+# spaces within an interval or a pair of numbers, and between the names of a setting
+_TOGETHER = re.compile(
+    r"(?<=\d) (?=\[[-+\d])|(?<=\d,) (?=[-+]?[\d.]+\])|(?<=\d) (?=/ \d)|(?<=\d /) (?=\d)|(?<=\]) (?=n=)|"
+    r"(?<=s) (?=λ)|(?<=λ,) (?=τ)"
+)
 _HIDDEN = '<p style="position:absolute;'  # a description for screen readers, where pictures have none
 
 
@@ -78,8 +81,11 @@ def write_pages(folder: Path) -> None:
         cell.source = introduce(cell.source, equations)
     for cell in texts:
         cell.source = refer(cell.source, equations)
-    for name, change in (("figures/tables.md", unbroken), ("ARCHITECTURE.md", folded)):
-        (folder / name).write_text(change((CLONE / name).read_text(encoding="utf-8")), encoding="utf-8")
+    for page in folder.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(
+            folded(re.sub(r"^\|.*$", lambda row: unbroken(row[0]), text, flags=re.MULTILINE)), encoding="utf-8"
+        )
     glossary = (CLONE / "GLOSSARY.md").read_text(encoding="utf-8")
     (folder / "GLOSSARY.md").write_text(to_places(glossary), encoding="utf-8")
     words = words_of(glossary)
@@ -195,7 +201,7 @@ def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str
     for c in told.itertuples():
         paper = "" if pd.isna(c.paper) else readable(c.paper, 2)
         here = "" if pd.isna(c.effect) else "{} [{}, {}]".format(*(readable(v, 2) for v in (c.effect, c.low, c.high)))
-        rows.append(f"| {c.says} | {c.setting} | {paper} | {unbroken(here)} | {c.verdict} |")
+        rows.append(f"| {c.says} | {c.setting} | {c.verdict} | {unbroken(here)} | {paper} |")
     claims = "\n".join(rows)
     toctree = "\n".join(f"notebooks/{path.stem}" for path in notebooks)
     others = "\n".join(
@@ -223,7 +229,7 @@ came of it:
 What has been measured so far, as differences with 95 % intervals, with the $\\lambda$ and $\\tau_c$ of the paper or
 those of this tier; the rules, and all claims, stand in [notebook 14](notebooks/14_scorecard.ipynb).
 
-| claim | setting | in the paper | here | verdict |
+| claim | setting | verdict | here | in the paper |
 |---|---|---|---|---|
 {claims}
 

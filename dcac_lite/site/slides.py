@@ -19,10 +19,9 @@ from pathlib import Path
 import nbformat
 from PIL import Image
 
-from ..tools.reproduce import NOTEBOOKS
 from ..workshop.cells import asked, stub, tagged
 from ..workshop.documents import relinked
-from ..workshop.edition import new_folder
+from ..workshop.edition import committed, new_folder
 from ..workshop.exercises import exercise, prediction
 from .building import ask_for_packages, run_sphinx
 from .pages import STATIC
@@ -45,9 +44,9 @@ _LEAD = re.compile(r"\*\*(.+?)[.:]?\*\*\s+")  # bold words that a paragraph begi
 def write_slides(out: Path) -> int:
     """Write a deck for each notebook with tagged cells to the new folder `out`, with an index; returns their number.
 
-    Raises ValueError where `out` is taken, packages are missing, or the slides have faults."""
+    Raises ValueError where `out` is taken, packages or notebooks are missing, or the slides have faults."""
     ask_for_packages()
-    decks = {path.stem: text for path in sorted(NOTEBOOKS.glob("*.ipynb")) if (text := deck(path))}
+    decks = {path.stem: text for path in committed() if (text := deck(path))}
     with new_folder(out) as folder, tempfile.TemporaryDirectory() as pages:
         for stem, text in decks.items():
             (Path(pages) / f"{stem}.md").write_text(text, encoding="utf-8")

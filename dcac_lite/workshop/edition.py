@@ -96,6 +96,13 @@ def _like(notebook, cells: list):
     return nbformat.from_dict(notebook | {"cells": cells})
 
 
+def committed() -> list[Path]:
+    """The notebooks of the clone, in the book's order. Raises ValueError where there are none."""
+    if found := sorted(NOTEBOOKS.glob("*.ipynb")):
+        return found
+    raise ValueError(f"there are no notebooks in {NOTEBOOKS}; run this in a clone, not from an installed package.")
+
+
 @contextmanager
 def new_folder(out: Path):
     """Yields a folder that becomes `out` when the block ends without an error, and is gone otherwise."""
@@ -114,7 +121,7 @@ def new_folder(out: Path):
 def editions(reader: str):
     """Yields name and notebook of all that a "learner" or an "instructor" gets; a learner's solutions lie in
     `solutions/`."""
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in committed():
         notebook = nbformat.read(path, as_version=4)
         if reader == "learner":
             yield path.name, learners(notebook)
@@ -129,8 +136,6 @@ def editions(reader: str):
 def write(out: Path, reader: str) -> int:
     """Write an edition to a new folder, with the documents that its notebooks lead to; returns the number of notebooks
     to work with. Raises ValueError where `out` is taken, or where there are no notebooks to make it of."""
-    if not NOTEBOOKS.is_dir():
-        raise ValueError(f"there are no notebooks in {NOTEBOOKS}; run this in a clone, not from an installed package.")
     with new_folder(out) as folder:
         notebooks = dict(editions(reader))
         for name, notebook in notebooks.items():

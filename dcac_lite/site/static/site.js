@@ -62,6 +62,11 @@
     box.textContent = "This explorer needs a browser of 2023 or later; the figure above shows some of its settings.";
   }));
 
+  // a sentence in a table is not squeezed into a column of single words
+  document.querySelectorAll("article td").forEach((cell) => {
+    if (cell.textContent.length > 35) cell.style.minWidth = "9em";
+  });
+
   // what scrolls sideways within itself can be reached by keyboard
   document.querySelectorAll("pre, div[style*=overflow-x], .table-wrapper, .equation").forEach((box) => { box.tabIndex = 0; });
 })();
