@@ -4,6 +4,7 @@ import argparse
 from contextlib import nullcontext
 from pathlib import Path
 
+from ..paths import results_folder
 from .specs import CLOTHES_DOMAINS
 
 
@@ -16,9 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report = commands.add_parser("report", help="what bodies alone can tell, and how far clothes lead astray")
     report.add_argument("--out", type=Path, metavar="FILE", help="also write the tidy table to this csv file")
     report.set_defaults(call=_report)
+    arms = commands.add_parser("arms", help="train with copies of every kind beside the controls, as a table")
+    arms.add_argument("--domain", default="CP", choices=CLOTHES_DOMAINS, help="default: CP")
+    arms.add_argument("--arms", nargs="+", metavar="NAME", help="default: all, see expansion/arms.py")
+    arms.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default: 0 1 2")
+    arms.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
+    arms.set_defaults(call=_arms)
     for command in (draw, report):
         known = {"default": list(CLOTHES_DOMAINS), "choices": CLOTHES_DOMAINS, "metavar": "NAME"}
         command.add_argument("--domains", nargs="+", help=f"of {', '.join(CLOTHES_DOMAINS)}; default: all", **known)
+    for command in (draw, report, arms):
         command.add_argument("--tier", default="lite", choices=("smoke", "lite"), help="default: lite")
 
 
@@ -40,3 +48,20 @@ def _report(arguments: argparse.Namespace) -> None:
         if arguments.out:
             write(table, arguments.out)
             print(f"{len(table)} rows in {arguments.out}")
+
+
+def _arms(arguments: argparse.Namespace) -> None:
+    from ..tools.status import recording
+    from .arms import ARMS
+    from .study import growing, write
+
+    if arguments.in_place and (arguments.domain, arguments.tier) != ("CP", "lite"):
+        raise ValueError(f"--in-place is for CP in lite; got {arguments.domain} in {arguments.tier}.")
+    file = results_folder(arguments.in_place) / "clothes.csv"
+    tables = growing(arguments.arms or list(ARMS), arguments.seeds, arguments.domain, arguments.tier, file)
+    while True:
+        with recording(file.resolve()):
+            if (table := next(tables, None)) is None:
+                return
+            write(table, file)
+        print(f"{len(table)} rows in {file}.", flush=True)

@@ -1,9 +1,9 @@
 """Copies that no method can make, and one that any can: what painting other clothes could be worth at best.
 
-The renderer takes an embedded picture again in other clothes. O1 does so as it is, O2 inside the picture's own mask only
-(what a perfect inpainting model would paint), O3 is a new photograph of the same person in the same other clothes (what
-collecting data would bring). O- knows no clothes: it gives the picture's own garments other colours. O1, O2 and O3 of a
-picture wear the same outfits in the same order."""
+The renderer takes an embedded picture again in other clothes. O1 does so as it is, O2 inside the picture's own mask
+only (what a perfect inpainting model would paint), O3 is a new photograph of the same person in the same other clothes
+(what collecting data would bring). O- knows no clothes: it gives the picture's own garments other colours. O1, O2 and
+O3 of a picture wear the same outfits in the same order."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,11 +15,12 @@ from ..world.appearance import COLOURS
 from ..world.domains import Sample
 from ..world.figure import BELT, LOWER, SCARF, SHOES, UPPER
 from ..world.truth import garment_mask
-from .copies import oracle_copies, other_outfits
+from .copies import other_outfits
 from .domains import truth_of
+from .masks import pasted
 from .specs import ClothesSpec
 from .wardrobe import Outfit, catalogue
-from .world import in_other_clothes, photograph, plan
+from .world import in_other_clothes, photograph, plan, worn_mask
 
 #: Garments that are given a colour each.
 GARMENTS = (UPPER, LOWER, (SHOES,), (BELT, SCARF))
@@ -54,8 +55,13 @@ def redressed(spec: ClothesSpec, names: Sequence[str], count: int) -> np.ndarray
 
 
 def inside_the_mask(spec: ClothesSpec, names: Sequence[str], count: int) -> np.ndarray:
-    """O2: O1 inside the picture's mask, the picture's own pixels elsewhere (`copies.oracle_copies`)."""
-    return oracle_copies(spec, names, count, progress=over("copies"))[0]
+    """O2: O1 inside the picture's mask, the picture's own pixels elsewhere: the first `count` of
+    `copies.oracle_copies`."""
+
+    def paint(sample: Sample, outfit: Outfit, _: int) -> np.ndarray:
+        return pasted(sample.picture.image, in_other_clothes(sample, outfit).image, worn_mask(sample))
+
+    return _painted(spec, names, count, paint)
 
 
 def photographed_anew(spec: ClothesSpec, names: Sequence[str], count: int) -> np.ndarray:
@@ -74,10 +80,11 @@ def photographed_anew(spec: ClothesSpec, names: Sequence[str], count: int) -> np
 def _painted(
     spec: ClothesSpec, names: Sequence[str], count: int, paint: Callable[[Sample, Outfit, int], np.ndarray]
 ) -> np.ndarray:
-    """uint8 [M, count, 3, H, W] of what `paint` makes of each picture and its k-th other outfit, uint8 [H, W, 3]."""
+    """uint8 [M, count, 3, H, W] of what `paint` makes of each picture and its k-th other outfit, uint8 [H, W, 3]. Fewer
+    copies are the first of more."""
 
     def copies(sample: Sample) -> np.ndarray:
-        outfits = [catalogue(spec)[number] for number in other_outfits(spec, sample, count)]
+        outfits = [catalogue(spec)[number] for number in other_outfits(spec, sample)[:count]]
         return np.stack([paint(sample, outfit, k) for k, outfit in enumerate(outfits)])
 
     return np.stack([copies(s) for s in over("copies")(truth_of(spec, names))]).transpose(0, 1, 4, 2, 3)

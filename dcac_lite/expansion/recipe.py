@@ -10,23 +10,19 @@ CAL_EPOCHS = 60  # of CAL and DLCR, among which START and EVERY stand
 
 @dataclass(frozen=True)
 class Recipe:
-    """encoder: see `network.encoder`; epochs of `iterations` steps; lr: of Adam, until it falls to 0 in a straight line
-    over the last share `decay`; weight_decay: CAL's; identities, instances: of the originals in a batch; padding,
-    erasing, jitter: of `augment.augment`.
+    """epochs of `iterations` steps; lr: of Adam, until it falls to 0 in a straight line over the last share `decay`;
+    weight_decay: CAL's; identities, instances: of the originals in a batch; dim: of a feature.
 
     The clothes losses begin, and the pool grows, after the same shares of the training as in the paper."""
 
-    encoder: str = "cnn"
     epochs: int = 12
-    iterations: int = 40
-    lr: float = 2e-3
+    iterations: int = 56  # about once through CP's pictures
+    lr: float = 1e-3
     decay: float = 0.5
     weight_decay: float = 5e-4
     identities: int = 8
     instances: int = 4
-    padding: int = 0
-    erasing: float = 0.0
-    jitter: float = 1.0
+    dim: int = 128
 
     @property
     def steps(self) -> int:

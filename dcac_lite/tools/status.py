@@ -32,6 +32,7 @@ TABLES = {
     "cam": "studies.cam",
     "world-report": "world.report",
     "clothes-report": "expansion.references",
+    "clothes": "expansion.study",
     "pieces": "lite_weights.pieces",
     "teaching": _OF_ARMS,  # which are found by name, not imported
     "teaching-tuning": _OF_ARMS,
