@@ -21,7 +21,7 @@ from ..tiers import LITE
 from .pools import code_of, kept, material_of, pool
 from .specs import ClothesSpec
 
-VIEWS = 4  # augmented, of each training picture
+VIEWS = 2  # augmented, of each training picture
 COPIES = 4  # of each picture, in the pools that are trained on
 _BATCH = 128
 
@@ -30,8 +30,10 @@ def _encoder() -> torch.nn.Module:
     return lean_visual(load_clip_visual(LITE.clip, LITE.image_size)).eval().requires_grad_(False)
 
 
-def _encoder_key() -> list[str]:
-    return [file_sha256(file) for file in sorted(Path(LITE.clip).rglob("*.safetensors"))] + [code_of("pretrained.clip")]
+def encoder_key() -> list[str]:
+    """The encoder's weights and the code that sees with it, as hashes."""
+    weights = [file_sha256(file) for file in sorted(Path(LITE.clip).rglob("*.safetensors"))]
+    return [*weights, code_of("pretrained.clip"), code_key(("expansion.activations", "lean"))]
 
 
 @torch.no_grad()
@@ -52,14 +54,14 @@ def _augmented(images: np.ndarray, *seed: object) -> np.ndarray:
 def of_training(spec: ClothesSpec, split: Split) -> np.ndarray:
     """Of the training pictures of an embedded domain, each in VIEWS augmentations: float16 [M, VIEWS, d]."""
     images = np.asarray(split.images)
-    material = [repr(spec), list(split.names), VIEWS, _encoder_key(), code_of("augment"), _own()]
+    material = [repr(spec), list(split.names), VIEWS, encoder_key(), code_of("augment")]
     several = np.broadcast_to(images[:, None], (len(images), VIEWS, *images.shape[1:]))
     return kept(f"{spec.name}-training-seen", material, lambda: _augmented(several, "originals"))
 
 
 def of_copies(kind: str, spec: ClothesSpec, split: Split, count: int = COPIES) -> np.ndarray:
     """Of `count` copies of each training picture, of one kind (`pools.POOLS`): float16 [M, count, d]."""
-    material = [material_of(kind, spec, split.names, count), _encoder_key(), code_of("augment"), _own()]
+    material = [material_of(kind, spec, split.names, count), encoder_key(), code_of("augment")]
     return kept(
         f"{spec.name}-{kind}-seen", material, lambda: _augmented(pool(kind, spec, split.names, count), "copies", kind)
     )
@@ -67,7 +69,7 @@ def of_copies(kind: str, spec: ClothesSpec, split: Split, count: int = COPIES) -
 
 def of_test(spec: ClothesSpec, split: Split) -> np.ndarray:
     """Of queries or gallery pictures as they are and mirrored: float16 [N, 2, d]."""
-    material = [repr(spec), list(split.names), _encoder_key(), _own()]
+    material = [repr(spec), list(split.names), encoder_key()]
     return kept(f"{spec.name}-test-seen", material, lambda: as_they_are(np.asarray(split.images)))
 
 
@@ -75,7 +77,3 @@ def as_they_are(images: np.ndarray) -> np.ndarray:
     """Of any pictures, uint8 [N, 3, H, W], as they are and mirrored: float16 [N, 2, d]."""
     x = normalise(to_tensor(images))
     return np.stack([_seen(x), _seen(x.flip(-1))], 1)
-
-
-def _own() -> str:
-    return code_key(("expansion.activations", "lean"))

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from ..code_key import code_key
 from ..data.domains import Domain
 from ..paths import own_folder, runs_root
 from ..pretrained.files import load_exactly, read_tensors, write_json, write_tensors
-from .activations import COPIES, of_copies, of_test, of_training
+from .activations import COPIES, encoder_key, of_copies, of_test, of_training
 from .domains import clothes_spec, load_clothes
 from .head import Head
 from .learning import Material, learn
@@ -78,8 +77,8 @@ def key(arm: Arm, domain: str, tier: str, seed: int, recipe: Recipe) -> str:
     values = {name: value for name, value in asdict(arm).items() if name != "name"}
     spec, pictures = people(domain, tier, arm.outfits)
     kind = arm.kind and material_of(arm.kind, spec, pictures.train.names, COPIES)
-    seen = code_key(("expansion.activations", "lean")), code_of("pretrained.clip"), code_of("expansion.learning")
-    text = json.dumps([values, kind, pictures.fingerprint, seed, asdict(recipe), seen])
+    code = [*encoder_key(), code_of("augment"), code_of("expansion.learning")]
+    text = json.dumps([values, kind, pictures.fingerprint, seed, asdict(recipe), code])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

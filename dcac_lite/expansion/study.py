@@ -12,8 +12,8 @@ from .measures import row_key, rows_of
 
 
 def growing(names: Sequence[str], seeds: Sequence[int], domain: str, tier: str, known: Path) -> Iterator[pd.DataFrame]:
-    """The table of `measures.rows_of`, each time that it has grown, seed by seed of each arm. What the file `known` holds,
-    made by this code of these data, is taken as it is and stays, also for arms and seeds that are not asked for.
+    """The table of `measures.rows_of`, each time that it has grown, seed by seed of each arm. What the file `known`
+    holds, made by this code of these data, is taken as it is and stays, also for arms and seeds that are not asked for.
 
     Raises ValueError for a name that is none of ARMS."""
     if wrong := [name for name in names if name not in ARMS]:
