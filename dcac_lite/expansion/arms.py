@@ -104,4 +104,4 @@ def test_features(head: Head, arm: Arm, domain: str, tier: str) -> dict[str, tor
     """Features of queries and gallery, by split, float32 [N, dim]."""
     spec, pictures = people(domain, tier, arm.outfits)
     splits = {split: getattr(pictures, split) for split in ("query", "gallery")}
-    return {name: head.features(torch.from_numpy(np.asarray(of_test(spec, s)))) for name, s in splits.items()}
+    return {name: head.features(torch.from_numpy(np.array(of_test(spec, s)))) for name, s in splits.items()}

@@ -55,14 +55,14 @@ class Batches:
         self._count = 0 if material.copies is None else material.copies.shape[1]
         together = pairing == "concatenated"
         self._labels = labels.repeat_interleave(1 + self._count) if together else labels
-        self._identities = recipe.identities * (2 if together else 1)
+        self._instances = recipe.instances * (2 if together else 1)
         self._epoch, self._rows = -1, labels[:0]
 
     def __call__(self, step: int) -> Batch:
         recipe, copies = self._recipe, self._material.copies
         epoch, place = divmod(step, recipe.iterations)
         if epoch != self._epoch:  # the rows of a whole epoch are drawn at once
-            plan = (self._identities, recipe.instances, self._seed, 1 + epoch, recipe.iterations)
+            plan = (recipe.identities, self._instances, self._seed, 1 + epoch, recipe.iterations)
             self._epoch, self._rows = epoch, epoch_batches(self._labels, *plan)
         at = self._rows[place]
         if copies is None:

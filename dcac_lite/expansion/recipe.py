@@ -17,7 +17,7 @@ class Recipe:
 
     epochs: int = 12
     iterations: int = 56  # about once through CP's pictures
-    lr: float = 1e-3
+    lr: float = 3e-4
     decay: float = 0.5
     weight_decay: float = 5e-4
     identities: int = 8
