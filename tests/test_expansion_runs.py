@@ -157,8 +157,8 @@ def test_arms_from_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("dcac_lite.expansion.arms.learn", lambda *_: pytest.fail("trained again"))
     for run in (tmp_path / "smoke" / "clothes").glob("*.safetensors"):
         run.unlink()
-    main([*words[:-3], "CAL"])
+    main([*words[:-2], "CAL"])
     assert pd.read_csv(file).equals(table)
     with pytest.raises(SystemExit):
-        main([*words[:-3], "O5"])
+        main([*words[:-2], "O5"])
     assert "arm is 'O5'; expected one of ID loss only, CAL" in capsys.readouterr().err
