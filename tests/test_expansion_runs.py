@@ -8,15 +8,19 @@ import pytest
 import torch
 
 from dcac_lite.__main__ import main
+from dcac_lite.book import clothes_figures
 from dcac_lite.expansion import learning
+from dcac_lite.expansion.arms import REFERENCE
 from dcac_lite.expansion.copies import oracle_copies
 from dcac_lite.expansion.domains import file_name, truth_of
+from dcac_lite.expansion.findings import CHANGED, SAME, differences, findings, verdict
 from dcac_lite.expansion.learning import Batches, Material, learn
 from dcac_lite.expansion.pools import POOLS, pool
 from dcac_lite.expansion.probes import within
 from dcac_lite.expansion.recipe import SMOKE
 from dcac_lite.expansion.specs import CLOTHES_DOMAINS
 from dcac_lite.expansion.world import plan, worn_mask
+from dcac_lite.paths import figures_root
 
 CP = CLOTHES_DOMAINS["CP"]
 NAMES = [file_name(record) for record in plan(CP)[:6:2]]
@@ -162,3 +166,57 @@ def test_arms_from_the_command_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main([*words[:-2], "O5"])
     assert "arm is 'O5'; expected one of ID loss only, CAL" in capsys.readouterr().err
+
+
+def test_refinement_from_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path))
+    main(["clothes", "refine", "--tier", "smoke", "--seeds", "0"])
+    table = pd.read_csv(tmp_path / "results" / "clothes-refinement.csv", keep_default_na=False)
+    assert set(table["name"]) == {"second augmentation", "O2"} and set(table["voters"]) == {
+        "", "O2", "second augmentation",
+    }  # fmt: skip
+    refined = table[table["rule"].isin(["paper", "official"])]
+    assert (refined["R1"] <= refined["bound"].astype(float) + 1e-6).all()
+    alone = refined[refined["l"] == 0]  # nobody votes but the query, so it does not matter who could
+    assert (alone.groupby(["name", "rule"])[["R1", "mAP"]].nunique() == 1).all(axis=None)
+
+
+# ---------------------------------------------------------------- the sentences
+
+
+def rows(name: str, values, kind=None, adversarial=True) -> list[dict]:
+    facts = {"name": name, "kind": kind, "adversarial": adversarial, "outfits": None, "misled": 40, "colours": 90}
+    both = [(CHANGED, 0), (SAME, 70)]
+    return [
+        facts | {"protocol": protocol, "seed": seed, "mAP": value + more, "R1": value / 5}
+        for protocol, more in both
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_sentences_follow_the_intervals():
+    arms = [*rows("CAL", (6.0, 6.2, 6.4)), *rows(REFERENCE, (6.1, 6.3, 6.2), "second augmentation")]
+    arms += [*rows("O2", (9.0, 9.4, 9.1), "O2"), *rows("O-", (7.6, 7.8, 7.7), "O-"), *rows("O1", (10.0,), "O1")]
+    table = pd.DataFrame(arms)
+    found = differences(table)
+    assert found.loc["O2", "mean"] == pytest.approx(2.967, abs=1e-3) and "O1" not in found.index  # one pair is none
+    assert verdict(found.loc["O2"]) == "more" and verdict(found.loc["CAL"]) == "no difference seen"
+    text = "\n".join(findings(table))
+    assert "O-: +1.50 [+1.50, +1.50] over 3 pairs: more" in text and "O- 51 %" in text
+    table.loc[(table["name"] == "O2") & (table["seed"] == 0), "mAP"] = 1
+    assert "gains nothing that these pairs can see" in "\n".join(findings(table))
+
+
+def test_figures_are_drawn_from_the_table():
+    table = pd.DataFrame(
+        [*rows("CAL", (6.0, 6.2)), *rows(REFERENCE, (6.1, 6.3), "x"), *rows("O2", (9.0, 9.4), "O2")]
+        + [row | {"outfits": 5} for row in rows("CAL, 5 outfits", (8.0, 8.1))]
+    )
+    paper = pd.read_csv(figures_root() / "paper" / "dlcr.csv")
+    gains = clothes_figures.gains_figure(table, paper).axes[0]
+    assert [label.get_text() for label in gains.get_yticklabels()] == ["CAL", "O2", "CAL, 5 outfits"]
+    assert gains.lines[-2].get_xdata().tolist() == [6.6]  # the paper's 62.4 over 55.8
+    line = clothes_figures.outfits_figure(table).axes[0].lines[0]
+    assert line.get_xdata().tolist() == [2, 5] and line.get_ydata().tolist() == pytest.approx([6.1, 8.05])
+    pictures = clothes_figures.copies_figure(CP, NAMES[0], ["O-", "O2"], count=3)
+    assert len(pictures.axes) == 9
