@@ -69,3 +69,26 @@ def outfits_figure(table: pd.DataFrame, own: int = 2) -> Figure:
     axis.set(xlabel="real outfits of a training person", ylabel="mAP, clothes changed", ylim=(0, None))
     figure.tight_layout()
     return figure
+
+
+def refinement_figure(table: pd.DataFrame, name: str = "O2", rule: str = "paper") -> Figure:
+    """Rank-1 and mAP of an arm against the number of voters (m = 5) and, with all of them, against m; by perfect copies
+    and by augmentations of the query, means of all seeds. table: `expansion/refining.py`'s."""
+    own = table[table["name"] == name]
+    plain = own[own["rule"] == "none"]
+    largest = own["l"].max()
+    colours = dict(zip(("O2", "second augmentation"), (PALETTE["correlation-aware"], PALETTE["baseline"])))
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2))
+    for axis, along, fixed in zip(axes, ("l", "m"), (own["m"] == 5, own["l"] == largest)):
+        swept = own[(own["rule"] == rule) & fixed]
+        for voters, colour in colours.items():
+            means = swept[swept["voters"] == voters].groupby(along)[["R1", "mAP"]].mean()
+            axis.plot(means.index, means["R1"], "o-", color=colour, label=f"rank-1, {voters}")
+            axis.plot(means.index, means["mAP"], "o--", color=colour, label=f"mAP, {voters}")
+        axis.axhline(plain["R1"].mean(), color="black", lw=0.8)
+        axis.axhline(plain["mAP"].mean(), color="black", lw=0.8, ls="--")
+        axis.set(xlabel={"l": "voters l, m = 5", "m": f"neighbours m, l = {largest}"}[along], ylim=(0, None))
+    axes[0].set_ylabel("percent, clothes changed")
+    axes[1].legend(fontsize=8)
+    figure.tight_layout()
+    return figure

@@ -50,6 +50,8 @@ ARMS: dict[str, Arm] = {
         Arm("O2, K = 2", "O2", "growing", copies=2),
         Arm("O2, without CAL", "O2", "growing", adversarial=False),
         Arm("second augmentation, without CAL", "second augmentation", "growing", adversarial=False),
+        Arm("O2, concatenated, without CAL", "O2", "concatenated", adversarial=False),
+        Arm("O-, without CAL", "O-", "growing", adversarial=False),
         Arm("O-", "O-", "growing"),
         Arm("O1", "O1", "growing"),
         Arm("O3", "O3", "growing"),

@@ -72,14 +72,23 @@ def findings(table: pd.DataFrame) -> list[str]:
     ]
     if PERFECT in changed.index and changed.loc[PERFECT, "low"] > 0:
         whole = changed.loc[PERFECT, "mean"]
-        parts = [
-            f"{name} {100 * changed.loc[name, 'mean'] / whole:.0f} %"
-            for name in changed.index
-            if table.loc[table["name"] == name, "kind"].nunique() and name not in (PERFECT, REFERENCE)
+        kinds = table.drop_duplicates("name").set_index("name")["kind"].dropna()
+        others = [
+            name for name in changed.index if name in kinds and kinds[name] not in kinds[[PERFECT, REFERENCE]].values
         ]
+        parts = [f"{name} {100 * changed.loc[name, 'mean'] / whole:.0f} %" for name in others]
         said.append(f"**Of what perfect painting gains** ({whole:+.2f} mAP): {', '.join(parts)}.")
     else:
         said.append("**Perfect painting gains nothing that these pairs can see**, so no method can be judged by it.")
+    plain = f"{REFERENCE}, without CAL"
+    if plain in set(table["name"]):
+        rest = differences(table, reference=plain)
+        names = _names(rest, [name for name in rest.index if name.endswith("without CAL")])
+        said.append(
+            f"**Without the clothes losses**, against {plain}. "
+            + "; ".join(f"{name}: {_said(rest.loc[name])}" for name in names)
+            + "."
+        )
     astray, colours = levels(table, "misled"), levels(table, "colours")
     known = _names(astray, ["ID loss only", "CAL", REFERENCE, PERFECT])
     said.append(
@@ -89,4 +98,32 @@ def findings(table: pd.DataFrame) -> list[str]:
         + ", ".join(f"{name} {colours.loc[name, 'mean']:.0f} %" for name in known)
         + "."
     )
+    return said
+
+
+def refinement_gains(table: pd.DataFrame, measure: str, count: int = 6, m: int = 5) -> pd.DataFrame:
+    """What voters add to a measure on the same heads, paired by seed, from a table of `refining.rows_of`: a row for each
+    (name, voters, rule), columns as in `differences`. count, m: l and m of the rules; the mean feature knows no m."""
+    plain = table[table["rule"] == "none"].set_index(["name", "seed"])[measure]
+    at = table[(table["l"] == count) & table["m"].isin([0, m]) & (table["rule"] != "none")]
+    found = {}
+    for place, rows in at.groupby(["name", "voters", "rule"], sort=False):
+        both = rows.set_index(["name", "seed"])[measure]
+        if len(both) > 1:
+            found[place] = paired_interval(both, plain[both.index])
+    return pd.DataFrame.from_dict(found, orient="index", columns=["mean", "low", "high", "n"])
+
+
+def refinement_findings(table: pd.DataFrame, name: str = PERFECT) -> list[str]:
+    """Sentences on refinement of one arm's answers, six voters and m = 5."""
+    plain = table[(table["rule"] == "none") & (table["name"] == name)][["mAP", "R1"]].mean()
+    bound = table[(table["name"] == name) & (table["m"] == 5)]["bound"].dropna().mean()
+    said = [
+        f"**Before.** {name}: mAP {plain['mAP']:.2f}, rank-1 {plain['R1']:.2f}; no refinement with m = 5 can lift rank-1 "
+        f"over rank-5, {bound:.2f}."
+    ]
+    for measure in ("R1", "mAP"):
+        gains = refinement_gains(table, measure)
+        of = [f"{rule}, {voters}: {_said(row)}" for (arm, voters, rule), row in gains.iterrows() if arm == name]
+        said.append(f"**What six voters add to {measure}.** {'; '.join(of)}.")
     return said
