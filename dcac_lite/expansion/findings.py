@@ -102,8 +102,8 @@ def findings(table: pd.DataFrame) -> list[str]:
 
 
 def refinement_gains(table: pd.DataFrame, measure: str, count: int = 6, m: int = 5) -> pd.DataFrame:
-    """What voters add to a measure on the same heads, paired by seed, from a table of `refining.rows_of`: a row for each
-    (name, voters, rule), columns as in `differences`. count, m: l and m of the rules; the mean feature knows no m."""
+    """What voters add to a measure on the same heads, paired by seed, from a table of `refining.rows_of`: a row for
+    each (name, voters, rule), columns as in `differences`. count, m: l and m of the rules; the mean feature knows no m."""
     plain = table[table["rule"] == "none"].set_index(["name", "seed"])[measure]
     at = table[(table["l"] == count) & table["m"].isin([0, m]) & (table["rule"] != "none")]
     found = {}
@@ -119,8 +119,8 @@ def refinement_findings(table: pd.DataFrame, name: str = PERFECT) -> list[str]:
     plain = table[(table["rule"] == "none") & (table["name"] == name)][["mAP", "R1"]].mean()
     bound = table[(table["name"] == name) & (table["m"] == 5)]["bound"].dropna().mean()
     said = [
-        f"**Before.** {name}: mAP {plain['mAP']:.2f}, rank-1 {plain['R1']:.2f}; no refinement with m = 5 can lift rank-1 "
-        f"over rank-5, {bound:.2f}."
+        f"**Before.** {name}: mAP {plain['mAP']:.2f}, rank-1 {plain['R1']:.2f}; no refinement with m = 5 can lift "
+        f"rank-1 over rank-5, {bound:.2f}."
     ]
     for measure in ("R1", "mAP"):
         gains = refinement_gains(table, measure)

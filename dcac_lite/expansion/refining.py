@@ -15,10 +15,10 @@ from ..reranking import distance_metrics
 from .activations import as_they_are, encoder_key, of_copies
 from .arms import ARMS, REFERENCE, Arm, people, test_features, trained
 from .domains import protocols_of
-from .findings import CHANGED
 from .head import Head
 from .pools import kept, material_of, pool
 from .protocols import clothes_metrics, dressed, ignored, taken
+from .references import SETTINGS
 from .refinement import RULES, refine, refined_distances
 
 COPIES = 6  # l
@@ -50,7 +50,7 @@ def settings() -> Iterator[tuple[int, int]]:
 def rows_of(name: str, seed: int, domain: str, tier: str) -> Iterator[dict]:
     """The rows of an arm and seed, clothes changed: without refinement, then voter by voter the mean feature and both
     rules; bound: rank-m without refinement."""
-    arm, protocol = ARMS[name], protocols_of(domain)[CHANGED]
+    arm, protocol = ARMS[name], protocols_of(domain)[SETTINGS[1]]
     head = trained(arm, domain, tier, seed)
     pictures = people(domain, tier, arm.outfits)[1]
     found = test_features(head, arm, domain, tier)
