@@ -103,7 +103,8 @@ def findings(table: pd.DataFrame) -> list[str]:
 
 def refinement_gains(table: pd.DataFrame, measure: str, count: int = 6, m: int = 5) -> pd.DataFrame:
     """What voters add to a measure on the same heads, paired by seed, from a table of `refining.rows_of`: a row for
-    each (name, voters, rule), columns as in `differences`. count, m: l and m of the rules; the mean feature knows no m."""
+    each (name, voters, rule), columns as in `differences`. count, m: l and m of the rules; the mean feature
+    knows no m."""
     plain = table[table["rule"] == "none"].set_index(["name", "seed"])[measure]
     at = table[(table["l"] == count) & table["m"].isin([0, m]) & (table["rule"] != "none")]
     found = {}
