@@ -33,6 +33,8 @@ TABLES = {
     "people": "studies.people",
     "world-report": "world.report",
     "clothes-report": "expansion.references",
+    "clothes": "expansion.study",
+    "clothes-refinement": "expansion.refining",
     "pieces": "lite_weights.pieces",
     "teaching": _OF_ARMS,  # which are found by name, not imported
     "teaching-tuning": _OF_ARMS,
