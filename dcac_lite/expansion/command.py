@@ -4,6 +4,7 @@ import argparse
 from contextlib import nullcontext
 from pathlib import Path
 
+from .painting_command import add_painting
 from .specs import CLOTHES_DOMAINS
 
 
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report = commands.add_parser("report", help="what bodies alone can tell, and how far clothes lead astray")
     report.add_argument("--out", type=Path, metavar="FILE", help="also write the tidy table to this csv file")
     report.set_defaults(call=_report)
+    add_painting(commands)
     for command in (draw, report):
         known = {"default": list(CLOTHES_DOMAINS), "choices": CLOTHES_DOMAINS, "metavar": "NAME"}
         command.add_argument("--domains", nargs="+", help=f"of {', '.join(CLOTHES_DOMAINS)}; default: all", **known)

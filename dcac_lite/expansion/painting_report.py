@@ -157,7 +157,9 @@ def _row(domain: str, kind: str, pairs: Iterator[tuple[np.ndarray, Target]]) -> 
     for copy, target in pairs:
         mask = worn_mask(target.sample)
         outside = (copy == target.sample.picture.image).all(2)[~mask].mean()
-        read.append({"PSNR inside": psnr_inside(copy, target.truth, mask), "same outside": outside, **follows(copy, target)})
+        read.append(
+            {"PSNR inside": psnr_inside(copy, target.truth, mask), "same outside": outside, **follows(copy, target)}
+        )
     table = pd.DataFrame(read)
     shares = 100 * table[["same outside", *PARTS]].mean()
     return {"domain": domain, "kind": kind, "copies": len(table), "PSNR inside": table["PSNR inside"].mean(), **shares}

@@ -32,6 +32,7 @@ TABLES = {
     "cam": "studies.cam",
     "world-report": "world.report",
     "clothes-report": "expansion.references",
+    "painting": "expansion.painting_report",
     "pieces": "lite_weights.pieces",
     "teaching": _OF_ARMS,  # which are found by name, not imported
     "teaching-tuning": _OF_ARMS,
