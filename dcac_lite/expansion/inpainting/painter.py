@@ -87,13 +87,13 @@ class Painter:
         Raises ValueError for a mask of another size or an empty one, and for no prompt."""
         if mask.shape != picture.shape[:2]:
             sizes = (" x ".join(map(str, shape)) for shape in (mask.shape, picture.shape[:2]))
-            raise ValueError("The mask of {0} is {1}; expected {2}, the picture's size.".format(name, *sizes))
+            raise ValueError("The mask of {} is {}; expected {}, the picture's size.".format(name, *sizes))
         if not mask.any():
             raise ValueError(f"The mask of {name} is empty, so there is nothing to paint; leave the picture out.")
         if not prompts:
             raise ValueError(f"There is no description for {name}; expected one for each copy.")
         size, pipe = self.settings.size, self.pipe
-        small = np.asarray(_resized(Image.fromarray(picture), size))
+        small = np.array(_resized(Image.fromarray(picture), size))
         # as the published code does, whatever the enlarged mask touches is painted
         hole = np.asarray(_resized(Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)), size)) > 0
         x = as_input(small[None]).to(self._device, pipe.vae.dtype)

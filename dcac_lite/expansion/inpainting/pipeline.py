@@ -57,4 +57,4 @@ def load_pipeline(source: str | Path | None = None) -> "StableDiffusionInpaintPi
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     device = compute_device()
-    return pipe.to(device, torch.float16 if device.type == "cuda" else torch.float32)
+    return pipe.to(device, torch.float16) if device.type == "cuda" else pipe.to(device)
