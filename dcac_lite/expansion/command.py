@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from ..paths import results_folder
+from .painting_command import add_painting
 from .specs import CLOTHES_DOMAINS
 
 
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--domain", default="CP", choices=CLOTHES_DOMAINS, help="default: CP")
         command.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default: 0 1 2")
         command.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
+    add_painting(commands)
     for command in (draw, report):
         known = {"default": list(CLOTHES_DOMAINS), "choices": CLOTHES_DOMAINS, "metavar": "NAME"}
         command.add_argument("--domains", nargs="+", help=f"of {', '.join(CLOTHES_DOMAINS)}; default: all", **known)

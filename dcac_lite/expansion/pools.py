@@ -14,10 +14,11 @@ from filelock import FileLock
 from ..code_key import code_key, imports_of
 from ..paths import own_folder, replacing, runs_root
 from .oracles import ORACLES
+from .painted import PAINTED
 from .specs import ClothesSpec
 
 #: By the name in the tables.
-POOLS: dict[str, Callable[[ClothesSpec, Sequence[str], int], np.ndarray]] = {**ORACLES}
+POOLS: dict[str, Callable[[ClothesSpec, Sequence[str], int], np.ndarray]] = {**ORACLES, **PAINTED}
 
 
 def code_of(module: str) -> str:

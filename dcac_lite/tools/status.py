@@ -35,6 +35,7 @@ TABLES = {
     "clothes-report": "expansion.references",
     "clothes": "expansion.study",
     "clothes-refinement": "expansion.refining",
+    "painting": "expansion.painting_report",
     "pieces": "lite_weights.pieces",
     "teaching": _OF_ARMS,  # which are found by name, not imported
     "teaching-tuning": _OF_ARMS,
