@@ -110,7 +110,7 @@ def test_a_line_of_progress_is_text_and_leaves_nothing(monkeypatch):
 
 def test_the_book_is_complete():
     numbers = [p.name[:2] for p in ALL_NOTEBOOKS]
-    assert numbers == [f"{k:02}" for k in range(15)] + ["A1", "A2", "B1"]
+    assert numbers == [f"{k:02}" for k in range(15)] + ["A1", "A2", "B1", "B2"]
 
 
 @by_name

@@ -55,6 +55,9 @@ ARMS: dict[str, Arm] = {
         Arm("O-", "O-", "growing"),
         Arm("O1", "O1", "growing"),
         Arm("O3", "O3", "growing"),
+        Arm("inpainted", "inpainted", "growing"),
+        Arm("inpainted, without CAL", "inpainted", "growing", adversarial=False),
+        *(Arm(kind, kind, "growing") for kind in ("random prompts", "own outfit", "empty prompt", "no mask")),
         *(Arm(f"CAL, {n} outfits", outfits=n) for n in (3, 5, 10)),
     )
 }

@@ -173,7 +173,7 @@ def _readable(spec: ClothesSpec, split: Split, pictures: int) -> list[Sample]:
 
 def report(names: tuple[str, ...], tier: str, pictures: int = 100) -> pd.DataFrame:
     """A row for each domain and kind of copies, of `pictures` of its training pictures, `COUNT` copies each. PSNR
-    inside the mask in dB, the mean over copies; same outside: pixels outside of the mask that are the picture's, in percent;
+    inside the mask in dB, the mean over copies; same outside: percent of the pixels outside that are the picture's;
     upper, lower, footwear: share of copies whose part has the colour asked for, in percent."""
     from ..paths import LITE_WEIGHTS
     from ..pretrained.stable_diffusion import load_stable_diffusion
