@@ -89,6 +89,35 @@ def test_stable_diffusion_s_own_format_is_painted_with(tmp_path, samples):
     assert not np.array_equal(copies[0], copies[1])
 
 
+def test_own_pictures_are_painted_from_files(tmp_path, samples):
+    from PIL import Image
+
+    from dcac_lite.expansion.copies import read_copies
+    from dcac_lite.expansion.masks import write_mask
+    from dcac_lite.expansion.paint_files import paint_files
+
+    folders = [tmp_path / name for name in ("pictures", "masks", "words", "out")]
+    for folder in folders[:3]:
+        (folder / "001").mkdir(parents=True)
+    sample = samples[0]
+    paint = lambda: paint_files(*folders, QUICK, SHIPPED)  # noqa: E731
+    with pytest.raises(FileNotFoundError, match="There are no pictures in"):
+        paint()
+    Image.fromarray(sample.picture.image).save(folders[0] / "001" / "a.png")
+    with pytest.raises(FileNotFoundError, match="There are no descriptions .*a.txt"):
+        paint()
+    (folders[2] / "001" / "a.txt").write_text("Red coat | blue jeans | white shoes.\ngreen shirt | | \n")
+    with pytest.raises(FileNotFoundError, match="There is no mask"):
+        paint()
+    write_mask(folders[1] / "001" / "a.png", worn_mask(sample))
+    assert paint() == 1 and paint() == 0
+    copies, words = read_copies(folders[3] / "001" / "a")
+    assert len(copies) == 2 and words[0] == Description("red coat", "blue jeans", "white shoes")
+    Image.fromarray(samples[1].picture.image).save(folders[0] / "001" / "a.png")
+    with pytest.raises(ValueError, match="a.png holds copies of another picture"):
+        paint()
+
+
 def test_a_stopped_painting_goes_on_and_is_the_same(tmp_path, samples, monkeypatch):
     from dcac_lite.expansion.inpainting import cache
 

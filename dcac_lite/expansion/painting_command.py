@@ -23,9 +23,21 @@ def add_painting(commands) -> None:
     copies.add_argument("--seed", type=int, default=0, help="default: 0")
     copies.add_argument("--out", type=Path, metavar="FOLDER", help="also write them in the format of DLCR's release")
     copies.set_defaults(call=_copies)
+    paint = commands.add_parser("paint", help="paint your own pictures with Stable Diffusion Inpainting; resumed")
+    for name, what in (
+        ("pictures", "folder of PERSON/NAME.jpg"),
+        ("masks", "folder of PERSON/NAME.png, 255 where clothes are, 0 elsewhere"),
+        ("words", "folder of PERSON/NAME.txt, a line upper | lower | footwear for each copy"),
+        ("out", "folder to write, in the format of DLCR's release"),
+    ):
+        paint.add_argument(name, type=Path, help=what)
+    paint.add_argument("--weights", required=True, help="folder in diffusers' format with a 9-channel U-Net, or hub id")
+    paint.add_argument("--queries", action="store_true", help="at half the size and in 10 steps, as queries are")
+    paint.add_argument("--seed", type=int, default=0, help="default: 0")
+    paint.set_defaults(call=_paint)
     painting = commands.add_parser("painting", help="how well clothes are painted, beside trivial references")
     painting.add_argument("--domains", nargs="+", default=["CV", "CP"], choices=CLOTHES_DOMAINS, metavar="NAME")
-    painting.add_argument("--pictures", type=int, default=60, help="of each domain's training split; default: 60")
+    painting.add_argument("--pictures", type=int, default=24, help="of each domain's training split; default: 24")
     painting.add_argument("--out", type=Path, metavar="FILE", help="also write the tidy table to this csv file")
     painting.set_defaults(call=_painting)
     for command in (pretrain, copies, painting):
@@ -65,6 +77,15 @@ def _copies(arguments: argparse.Namespace) -> None:
         for name, each, said in zip(names, copies, words):
             write_copies(arguments.out / Path(name).stem, each.transpose(0, 2, 3, 1), said)
         print(f"They are in {arguments.out}.")
+
+
+def _paint(arguments: argparse.Namespace) -> None:
+    from .inpainting.painter import FULL
+    from .paint_files import paint_files
+
+    folders = (arguments.pictures, arguments.masks, arguments.words, arguments.out)
+    settings = FULL["query" if arguments.queries else "train"]
+    print(f"{paint_files(*folders, settings, arguments.weights, arguments.seed)} pictures painted.")
 
 
 def _painting(arguments: argparse.Namespace) -> None:

@@ -171,10 +171,10 @@ def _readable(spec: ClothesSpec, split: Split, pictures: int) -> list[Sample]:
     return [s for s in truth_of(spec, split.names[::step][:pictures]) if worn_mask(s).any()]
 
 
-def report(names: tuple[str, ...], tier: str, pictures: int = 100) -> pd.DataFrame:
+def report(names: tuple[str, ...], tier: str, pictures: int = 24) -> pd.DataFrame:
     """A row for each domain and kind of copies, of `pictures` of its training pictures, `COUNT` copies each. PSNR
-    inside the mask in dB, the mean over copies; same outside: percent of the pixels outside that are the picture's;
-    upper, lower, footwear: share of copies whose part has the colour asked for, in percent."""
+    inside the mask in dB, the mean over copies; same outside: pixels outside of the mask that are the picture's, in
+    percent; upper, lower, footwear: share of copies whose part has the colour asked for, in percent."""
     from ..paths import LITE_WEIGHTS
     from ..pretrained.stable_diffusion import load_stable_diffusion
 
@@ -183,12 +183,14 @@ def report(names: tuple[str, ...], tier: str, pictures: int = 100) -> pd.DataFra
         spec = clothes_spec(name, tier)
         samples = _readable(spec, load_clothes(name, tier).train, pictures)
         files = [file_name(s.record) for s in samples]
+        others = targets("inpainted", spec, samples, COUNT)
         for kind in painted.KINDS:
             copies, _ = painted.painted(kind, spec, files, COUNT)
-            each = targets(kind, spec, samples, COUNT)
+            alone = kind in ("random prompts", "own outfit")  # with targets of their own
+            each = targets(kind, spec, samples, COUNT) if alone else others
             pairs = ((copies[i, k].transpose(1, 2, 0), each[i][k]) for i in range(len(samples)) for k in range(COUNT))
             rows.append(_row(name, kind, pairs))
-        wanted = [t for row in targets("inpainted", spec, samples, COUNT) for t in row]
+        wanted = [target for row in others for target in row]
         for kind, paint in references(vae).items():
             inside = ((pasted(t.sample.picture.image, paint(t), worn_mask(t.sample)), t) for t in wanted)
             rows.append(_row(name, kind, inside))
