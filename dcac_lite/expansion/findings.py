@@ -57,12 +57,13 @@ def findings(table: pd.DataFrame) -> list[str]:
     """Sentences on the table as far as it has come: the levels, each arm against the batch-matched control, what a
     method without knowledge of clothes has of the perfect one's gain, same clothes, and what features know of
     clothes."""
-    level, same = levels(table), levels(table, protocol=SAME)
+    level, first, same = levels(table), levels(table, "R1"), levels(table, protocol=SAME)
     changed, rank1 = differences(table), differences(table, "R1")
     said = [
-        "**Levels.** mAP when clothes have changed, and when not: "
+        "**Levels.** mAP and rank-1 when clothes have changed, and mAP when not: "
         + "; ".join(
-            f"{name} {level.loc[name, 'mean']:.2f} and {same.loc[name, 'mean']:.2f}" for name in level.index[:4]
+            f"{name} {level.loc[name, 'mean']:.2f} and {first.loc[name, 'mean']:.2f}, {same.loc[name, 'mean']:.2f}"
+            for name in level.index[:4]
         )
         + ".",
         f"**Against {REFERENCE}**, mAP when clothes have changed. "
@@ -80,6 +81,13 @@ def findings(table: pd.DataFrame) -> list[str]:
         said.append(f"**Of what perfect painting gains** ({whole:+.2f} mAP): {', '.join(parts)}.")
     else:
         said.append("**Perfect painting gains nothing that these pairs can see**, so no method can be judged by it.")
+    among = differences(table, reference=PERFECT)
+    if ways := _names(among, [name for name in among.index if name.startswith(f"{PERFECT}, ")]):
+        said.append(
+            f"**How copies are shown**, against {PERFECT} (pairs, a pool that grows). "
+            + "; ".join(f"{name}: {_said(among.loc[name])}" for name in ways)
+            + "."
+        )
     plain = f"{REFERENCE}, without CAL"
     if plain in set(table["name"]):
         rest = differences(table, reference=plain)
