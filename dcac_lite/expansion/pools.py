@@ -13,6 +13,8 @@ from filelock import FileLock
 
 from ..code_key import code_key, imports_of
 from ..paths import own_folder, replacing, runs_root
+from ..pretrained.files import file_sha256
+from .inpainting.pipeline import SHIPPED
 from .oracles import ORACLES
 from .painted import PAINTED
 from .specs import ClothesSpec
@@ -43,11 +45,13 @@ def kept(name: str, material: object, make: Callable[[], np.ndarray]) -> np.ndar
 
 
 def material_of(kind: str, spec: ClothesSpec, names: Sequence[str], count: int) -> list:
-    """What a pool is made of: kind, domain, names of the pictures, number of copies, code. Raises ValueError for a kind
+    """What a pool is made of: kind, domain, names of the pictures, number of copies, code, and the
+    painter's weights. Raises ValueError for a kind
     that is none of POOLS."""
     if kind not in POOLS:
         raise ValueError(f"kind of copies is {kind!r}; expected one of {', '.join(POOLS)}.")
-    return [kind, repr(spec), list(names), count, code_of(POOLS[kind].__module__.split(".", 1)[1])]
+    painter = [file_sha256(SHIPPED)] if kind in PAINTED else []
+    return [kind, repr(spec), list(names), count, code_of(POOLS[kind].__module__.split(".", 1)[1]), *painter]
 
 
 def pool(kind: str, spec: ClothesSpec, names: Sequence[str], count: int) -> np.ndarray:
