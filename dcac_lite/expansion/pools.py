@@ -45,9 +45,8 @@ def kept(name: str, material: object, make: Callable[[], np.ndarray]) -> np.ndar
 
 
 def material_of(kind: str, spec: ClothesSpec, names: Sequence[str], count: int) -> list:
-    """What a pool is made of: kind, domain, names of the pictures, number of copies, code, and the
-    painter's weights. Raises ValueError for a kind
-    that is none of POOLS."""
+    """What a pool is made of: kind, domain, names of the pictures, number of copies, code, and the weights of a model
+    that paints. Raises ValueError for a kind that is none of POOLS."""
     if kind not in POOLS:
         raise ValueError(f"kind of copies is {kind!r}; expected one of {', '.join(POOLS)}.")
     painter = [file_sha256(SHIPPED)] if kind in PAINTED else []
