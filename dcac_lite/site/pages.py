@@ -215,7 +215,8 @@ def first_page(notebooks: list[Path], printed: dict[str, dict[str, str]]) -> str
             "figures/tables",
             "data_cards/README",
         ]
-        + ["Plan of notebook 07 <figures/plans/when-it-teaches>", "CONTRIBUTING", "ARCHITECTURE"]
+        + ["Plan of notebook 07 <figures/plans/when-it-teaches>", "Plan of notebook B2 <figures/plans/clothes>"]
+        + ["CONTRIBUTING", "ARCHITECTURE"]
     )
     rest = "\n".join(f"data_cards/{p.stem}" for p in sorted((CLONE / "data_cards").glob("*.md")) if p.stem != "README")
     return f"""# Does DCAC hold? The scorecard
