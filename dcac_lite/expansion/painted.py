@@ -1,9 +1,10 @@
 """Copies of embedded pictures by the inpainting model, of several kinds: what DLCR makes, and its controls.
 
 A kind says what the model is told and where it may paint. "inpainted" wears other people's outfits, drawn as the
-oracles' are (`copies.other_outfits`) but not the same ones unless both have ten copies, in the words of the data; "random prompts" knows no data; "own outfit" brings nothing but the
-model's artefacts; "empty prompt" leaves the clothes to the model; "no mask" is image-to-image on the whole picture,
-which starts from a share of the noise and sees nothing of the picture besides."""
+oracles' are (`copies.other_outfits`) but not the same ones unless both have ten copies, in the words of the data;
+"random prompts" knows no data; "own outfit" brings nothing but the model's artefacts; "empty prompt" leaves the clothes
+to the model; "no mask" is image-to-image on the whole picture, which starts from a share of the noise and sees nothing
+of the picture besides."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
