@@ -62,7 +62,6 @@ def paint_files(
         mask = read_mask(order.mask, picture.shape[:2]) if order.paint else np.zeros(picture.shape[:2], bool)
         if _is_there(stem, order.words, picture, mask):
             continue
-        stem.parent.mkdir(parents=True, exist_ok=True)
         prompts = [each.prompt for each in order.words]
         copies = (
             painter(picture, mask, prompts, order.name.as_posix())
