@@ -10,11 +10,16 @@ _SETS = ", ".join(CLOTHES_DATASETS)
 
 
 def add_real(commands) -> None:
-    """Add masks, words and learn to the sub-parsers `commands`."""
+    """Add masks, describe, words and learn to the sub-parsers `commands`."""
     masks = commands.add_parser("masks", help="a human parser's label maps (LIP's 20 labels) as masks")
     masks.add_argument("labels", type=Path, help="folder of PERSON/NAME.png, a label in each pixel")
     masks.add_argument("out", type=Path, help="folder to write, PERSON/NAME.png, 255 where clothes are, 0 elsewhere")
     masks.set_defaults(call=_masks)
+    describe = commands.add_parser("describe", help="clothes in words by a vision-language model of your own; resumed")
+    describe.add_argument("pictures", type=Path, help="folder of PERSON/NAME.jpg")
+    describe.add_argument("out", type=Path, help="folder to write, PERSON/NAME.txt, a line upper | lower | footwear")
+    describe.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="as transformers saves it")
+    describe.set_defaults(call=_describe)
     words = commands.add_parser("words", help="draw what the copies of real pictures will wear")
     words.add_argument("dataset", choices=CLOTHES_DATASETS, metavar="DATASET", help=f"of {_SETS}")
     words.add_argument("answers", type=Path, help="folder of a line upper | lower | footwear for each training picture")
@@ -39,6 +44,12 @@ def _masks(arguments: argparse.Namespace) -> None:
 
     count, empty = write_masks(arguments.labels, arguments.out)
     print(f"{count:,} masks in {arguments.out}, {len(empty):,} of them empty{f': {empty[0]} first' if empty else ''}.")
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from .reader import describe_files
+
+    print(f"{describe_files(arguments.pictures, arguments.out, arguments.model):,} pictures described.")
 
 
 def _words(arguments: argparse.Namespace) -> None:
