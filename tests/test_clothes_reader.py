@@ -36,11 +36,8 @@ def llava(tmp_path_factory):
     text = LlamaConfig(**few, **words, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
     image = tokenizer.convert_tokens_to_ids("<image>")
     torch.manual_seed(0)
-    model = LlavaForConditionalGeneration(
-        LlavaConfig(vision_config=vision, text_config=text, image_token_index=image, image_seq_length=4)
-    )
-    with torch.no_grad():
-        model.lm_head.weight.mul_(50)  # random words, and not the same ones for every question
+    parts = {"vision_config": vision, "text_config": text}
+    model = LlavaForConditionalGeneration(LlavaConfig(**parts, image_token_index=image, image_seq_length=4))
     model.save_pretrained(folder)
     pictures = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
     places = {"patch_size": 16, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
@@ -66,6 +63,7 @@ def test_an_answer_is_a_few_words_or_nothing(text, part):
 def test_each_part_is_asked_for_and_written_in_the_release_s_format(llava, tmp_path, monkeypatch, capsys):
     from transformers.pipelines.image_text_to_text import ImageTextToTextPipeline
 
+    monkeypatch.setattr("dcac_lite.expansion.real.reader._WORDS", 16)  # random weights know no end
     asked, call = [], ImageTextToTextPipeline.__call__
     monkeypatch.setattr(
         ImageTextToTextPipeline,
@@ -83,7 +81,7 @@ def test_each_part_is_asked_for_and_written_in_the_release_s_format(llava, tmp_p
     assert "2 pictures described." in capsys.readouterr().out and asked == [*QUESTIONS, *QUESTIONS]
     texts = [(out / "001" / "a.txt").read_text(), (out / "002" / "b.txt").read_text()]
     assert all(text.count("\n") == 1 and len(parse(text)) == 3 for text in texts)
-    assert any(any(parse(text)) for text in texts)  # random weights say something
+    assert all(any(parse(text)) for text in texts)
     (out / "001" / "a.txt").unlink()
     main(words)
     assert "1 pictures described." in capsys.readouterr().out
