@@ -39,13 +39,13 @@ def paint_files(
     keep_empty: bool = False,
 ) -> int:
     """Copies of every picture below `pictures` in the format of DLCR's release below `out`; returns how many pictures
-    were painted now. Those whose copies are there in the words asked for are left alone. All masks and descriptions are
-    looked at before the first is painted.
+    were painted now. Those whose copies are there in the words asked for are left alone. All pictures, masks
+    and descriptions are looked at before the first is painted.
 
     masks: `NAME.png` for each picture, see `masks.read_mask`; words: `NAME.txt` for each, a line upper | lower |
     footwear for each copy; both in the pictures' folders. source: see `inpainting.pipeline.load_pipeline`. keep_empty:
     where a mask is empty the copies are the picture itself. Raises FileNotFoundError for no picture, mask or
-    description, ValueError as `read_mask`, `read_words`, `load_pipeline` and `write_copies` do."""
+    description, ValueError as `open_image`, `read_mask`, `read_words`, `load_pipeline` and `write_copies` do."""
     files = sorted(f for f in pictures.rglob("*") if f.suffix.lower() in SUFFIXES)
     if not files:
         raise FileNotFoundError(f"There are no pictures in {pictures}; expected PERSON/NAME.jpg.")
@@ -78,8 +78,8 @@ def _orders(files: list[Path], pictures: Path, masks: Path, words: Path) -> Iter
         name = file.relative_to(pictures)
         lines = read_words((words / name).with_suffix(".txt"))
         mask = (masks / name).with_suffix(".png")
-        with Image.open(file) as picture:
-            size = picture.height, picture.width
+        picture = open_image(file)
+        size = picture.height, picture.width
         yield _Order(file, name, mask, lines, not _is_empty(mask, size) and read_mask(mask, size).any())
 
 
