@@ -16,7 +16,7 @@ from dcac_lite.expansion.descriptions import Description
 from dcac_lite.expansion.inpainting.painter import FULL
 from dcac_lite.expansion.inpainting.pipeline import load_pipeline
 from dcac_lite.expansion.paint_files import paint_files
-from dcac_lite.expansion.real import stage2
+from dcac_lite.expansion.real import scores, stage2
 from dcac_lite.expansion.real.parsing import clothes_in, write_masks
 from dcac_lite.expansion.real.pool import pool_of
 from dcac_lite.expansion.real.recipe import PAINTING, recipe_of
@@ -59,7 +59,7 @@ def test_a_parser_s_labels_become_the_paper_s_mask(tmp_path, made):
     painted = {3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 18, 19}  # gloves and sunglasses too, as in the published code
     assert set(labels[clothes_in(tmp_path / "a.png")].tolist()) == painted
     count, empty = write_masks(made / "parsed" / "prcc", tmp_path / "masks")
-    assert (count, empty) == (16, [])
+    assert (count, empty) == (22, [])
     record = plan(rehearsal_clothes.SETS["prcc"])[0]
     true = worn_mask(photograph(rehearsal_clothes.SETS["prcc"], record))
     written = np.asarray(Image.open(tmp_path / "masks" / "train" / "001" / "A_cropped_rgb000.png")) > 0
@@ -223,7 +223,7 @@ def test_copies_are_read_once_and_again_when_they_change(people, tmp_path, monke
     with pytest.raises(ValueError, match="has 3 copies; expected 2 of each picture"):
         pool_of("prcc", tmp_path / "copies", people.train)
     first.with_name(f"{first.name}.png").unlink()
-    with pytest.raises(FileNotFoundError, match="1 of 16 training pictures have no copies in .*clothes paint"):
+    with pytest.raises(FileNotFoundError, match="1 of 16 pictures have no copies in .*clothes paint"):
         pool_of("prcc", tmp_path / "copies", people.train)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     plain_copies(tmp_path / "more", people.train)
@@ -260,7 +260,32 @@ def test_features_are_the_sum_of_a_picture_and_its_mirror():
     image = np.zeros((1, 3, 4, 4), np.uint8)
     image[..., 2:] = 10
     expected = torch.tensor([[0.0, 1.0]]) + torch.nn.functional.normalize(torch.tensor([[10.0, 1.0]]))
-    assert torch.allclose(stage2.features(Means(), image), torch.nn.functional.normalize(expected))
+    assert torch.allclose(scores.features(Means(), image), torch.nn.functional.normalize(expected))
+
+
+class Colours:
+    """An encoder that sees the mean colour."""
+
+    def features(self, images):
+        return torch.nn.functional.normalize(torch.from_numpy(images.copy()).float().mean((2, 3)) + 1)
+
+
+def test_copies_of_queries_vote_and_their_mean_stands_beside(people):
+    plain = scores.rows_of(Colours(), people)
+    assert [row["protocol"] for row in plain] == ["same clothes", "clothes-changing"]
+    assert all(0 <= row["mAP"] <= 100 and row["queries"] == 3 for row in plain)
+    gallery = people.gallery
+    right = [np.flatnonzero(gallery.pids == pid) for pid in people.query.pids]
+    ideal = np.stack([gallery.images[rows[:2]] for rows in right])  # as if the copies were gallery pictures themselves
+    rows = scores.rows_of(Colours(), people, ideal)
+    assert [row["votes"] for row in rows] == 2 * ["", "Algorithm 1", "mean feature"]
+    assert [row for row in rows if not row["votes"]] == plain
+    assert all(row["R1"] >= plain[k // 3]["R1"] and row["queries"] == 3 for k, row in enumerate(rows))
+    itself = scores.rows_of(Colours(), people, np.asarray(people.query.images)[:, None])
+    assert itself[2] | {"votes": ""} == pytest.approx(itself[0], nan_ok=True)  # the mean of a query and itself
+    with pytest.raises(ValueError, match="asks for videos; refinement takes copies of single pictures"):
+        query = replace(people.query, tracklets=np.arange(len(people.query)))
+        scores.rows_of(Colours(), replace(people, query=query), ideal)
 
 
 def test_the_full_tier_stops_where_data_are_missing(tmp_path, monkeypatch, capsys):

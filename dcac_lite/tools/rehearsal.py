@@ -132,17 +132,18 @@ def _rehearse(arguments: argparse.Namespace) -> None:
 
 def related_commands(folder: Path) -> list[list[str]]:
     """The words of the commands that go the way of the two other systems, on the material in `folder`."""
-    commands = []
-    for name, pictures in (("prcc", "prcc/rgb"), ("ltcc", "LTCC_ReID")):
-        made = folder / "clothes" / name
-        masks, words, copies = (made / kind for kind in ("masks", "words", "copies"))
-        train = [str(place / "train") for place in (folder / "data" / pictures, masks, words, copies)]
-        tier = ["--tier", REHEARSAL.name]
-        commands += [
-            ["clothes", "masks", str(folder / "parsed" / name), str(masks)],
-            ["clothes", "words", name, str(folder / "answers" / name), str(words), "--count", "2", *tier],
-            ["clothes", "paint", *train, "--weights", str(folder / "inpainting"), "--keep-empty", *tier],
-            ["clothes", "learn", name, "--copies", str(copies), *tier],
-        ]
+    commands, tier = [], ["--tier", REHEARSAL.name]
+    # LTCC's queries lie in one folder; their copies vote
+    for name, pictures, splits in (("prcc", "prcc/rgb", ("train",)), ("ltcc", "LTCC_ReID", ("train", "query"))):
+        masks, words, copies = (folder / "clothes" / name / kind for kind in ("masks", "words", "copies"))
+        commands.append(["clothes", "masks", str(folder / "parsed" / name), str(masks)])
+        for split in splits:
+            drawn = [str(folder / "answers" / name), str(words), "--split", split, "--count", "2"]
+            places = [str(place / split) for place in (folder / "data" / pictures, masks, words, copies)]
+            cheaper = ["--queries"] if split == "query" else []
+            weights = ["--weights", str(folder / "inpainting"), "--keep-empty", *cheaper]
+            commands += [["clothes", "words", name, *drawn, *tier], ["clothes", "paint", *places, *weights, *tier]]
+        votes = ["--query-copies", str(copies)] if "query" in splits else []
+        commands.append(["clothes", "learn", name, "--copies", str(copies), *votes, *tier])
     stages = [["inversion", door, "--tier", REHEARSAL.name] for door in ("train", "rank")]
     return [*commands, *stages]

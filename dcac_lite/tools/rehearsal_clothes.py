@@ -33,8 +33,8 @@ _PARTS = (((SKIN,), "face"), ((HAIR,), "hair"), (UPPER, "upper clothes"), (LOWER
 
 
 def write_clothes(folder: Path) -> None:
-    """Write `folder`/data/prcc and LTCC_ReID, and of their training pictures the label maps in `folder`/parsed/NAME and
-    the descriptions in `folder`/answers/NAME, each named as the picture is below its data set's pictures."""
+    """Write `folder`/data/prcc and LTCC_ReID, label maps of training pictures and queries in `folder`/parsed/NAME, and
+    descriptions of training pictures in `folder`/answers/NAME, each named as the picture is in its data set."""
     for name, spec in SETS.items():
         root = folder / "data" / {"prcc": "prcc/rgb", "ltcc": "LTCC_ReID"}[name]
         for record in plan(spec):
@@ -44,10 +44,11 @@ def write_clothes(folder: Path) -> None:
             picture = Image.fromarray(sample.picture.image)
             picture = picture.resize((scale * picture.width, scale * picture.height), Image.Resampling.BICUBIC)
             picture.save(_made(root / path), quality=90)
-            if record.split == "train":
+            if record.split != "gallery":
                 labels = Image.fromarray(label_map(sample)).resize(picture.size, Image.Resampling.NEAREST)
                 labels.putpalette([value for k in range(256) for value in (k, 255 - k, 7 * k % 256)])
                 labels.save(_made((folder / "parsed" / name / path).with_suffix(".png")))
+            if record.split == "train":
                 truth = true_description(wearers(spec)[record.person].outfits[record.outfit])
                 said = misread(truth, np.random.default_rng([spec.seed, record.index]))
                 _made((folder / "answers" / name / path).with_suffix(".txt")).write_text(f"{said}\n")

@@ -31,6 +31,7 @@ def add_real(commands) -> None:
     learn = commands.add_parser("learn", help="stage 2 on a real data set: train with copies and controls, and score")
     learn.add_argument("dataset", choices=CLOTHES_DATASETS, metavar="DATASET", help=f"of {_SETS}")
     learn.add_argument("--copies", type=Path, metavar="FOLDER", help="that holds what `clothes paint` wrote, or DLCR's")
+    learn.add_argument("--query-copies", type=Path, metavar="FOLDER", help="likewise of queries; then they vote")
     learn.add_argument("--arms", nargs="+", metavar="NAME", help="of CAL, second augmentation, copies; default: all")
     learn.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="default: 0")
     learn.add_argument("--out", type=Path, metavar="FILE", help="also write the tidy table to this csv file")
@@ -70,19 +71,21 @@ def _learn(arguments: argparse.Namespace) -> None:
     from ...world.report import write
     from .pool import pool_of
     from .recipe import recipe_of
+    from .scores import rows_of
     from .sets import loaded
-    from .stage2 import ARMS, check_arms, rows_of, trained
+    from .stage2 import ARMS, check_arms, trained
 
     arms = arguments.arms or list(ARMS)
     check_arms(arms, arguments.copies)
     domain = loaded(arguments.dataset, arguments.tier)
     copies = pool_of(arguments.dataset, arguments.copies, domain.train) if "copies" in arms else None
+    voters = arguments.query_copies and pool_of(arguments.dataset, arguments.query_copies, domain.query)
     recipe, rows = recipe_of(arguments.tier, len(domain.train)), []
     for seed in arguments.seeds:
         for arm in arms:
             model = trained(arm, domain, copies, arguments.tier, recipe, seed)
             facts = {"data set": arguments.dataset, "arm": arm, "seed": seed}
-            rows += [facts | row for row in rows_of(model, domain, over("features"))]
+            rows += [facts | row for row in rows_of(model, domain, voters, over("features"))]
             if arguments.out:
                 write(pd.DataFrame(rows), arguments.out)
     print(pd.DataFrame(rows).round(1).to_string(index=False))

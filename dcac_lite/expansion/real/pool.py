@@ -28,7 +28,7 @@ def pool_of(name: str, folder: Path, split: ClothesSplit) -> np.ndarray:
     files = [_picture(folder, each) for each in split.names]
     if missing := [each for each, file in zip(split.names, files) if file is None]:
         raise FileNotFoundError(
-            f"{len(missing):,} of {len(files):,} training pictures have no copies in {folder}, {missing[0]} first; "
+            f"{len(missing):,} of {len(files):,} pictures have no copies in {folder}, {missing[0]} first; "
             "`python -m dcac_lite clothes paint` goes on where it was stopped."
         )
     count = len(read_copies((folder / split.names[0]).with_suffix(""))[0])

@@ -6,13 +6,12 @@ step, so the arms with as many pictures in a batch see the same originals."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from filelock import FileLock
 from torch import Tensor
 
@@ -28,11 +27,9 @@ from ...pretrained.files import load_exactly, read_tensors, write_json, write_te
 from ...sampling import epoch_batches
 from ...tiers import TIERS
 from ..adversary import outfit_classes
-from ..domains import protocols_of
 from ..head import Learner
 from ..pools import code_of
 from ..progressive import Expansion
-from ..protocols import clothes_metrics, dressed
 from ..recipe import Recipe
 
 #: With CAL's losses all: alone; each original with itself, augmented anew, the control of batches as large; or with a
@@ -112,21 +109,3 @@ def trained(arm: str, domain: Domain, copies: np.ndarray | None, tier: str, reci
     model = _model(tier, len(state["classifier.weight"]))
     load_exactly(model, state, file)
     return model.to(compute_device()).eval()
-
-
-def features(model: ReIDModel, images: np.ndarray, progress: Callable = iter) -> Tensor:
-    """Test features of uint8 images [N, 3, H, W], as they are and mirrored: the sum of both, at length 1, float32 on
-    the CPU (as CAL has it, but that each is at length 1 before)."""
-    parts = (images[start : start + 256] for start in progress(range(0, len(images), 256)))
-    return torch.cat([F.normalize(model.features(part) + model.features(part[..., ::-1])) for part in parts])
-
-
-def rows_of(model: ReIDModel, domain: Domain, progress: Callable = iter) -> list[dict]:
-    """How well people are found, a row for each protocol of the data set."""
-    query, gallery = (
-        dressed(features(model, split.images, progress), split) for split in (domain.query, domain.gallery)
-    )
-    return [
-        {"protocol": name} | clothes_metrics(query, gallery, protocol)
-        for name, protocol in protocols_of(domain.name).items()
-    ]
