@@ -293,3 +293,36 @@ def test_the_full_tier_stops_where_data_are_missing(tmp_path, monkeypatch, capsy
     assert "LTCC is not at" in refused(["clothes", "learn", "ltcc", "--arms", "CAL"], capsys)
     assert "needs the folder that they lie in: --copies" in refused(["clothes", "learn", "ltcc"], capsys)
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_stage_2_learns_goes_on_after_a_stop_and_is_kept(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("DCAC_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("DCAC_CACHE", str(tmp_path / "cache"))
+    dataset = CLOTHES_DATASETS["prcc"]
+    people = read_clothes(dataset.find(made / "data"), dataset, (64, 32))
+    recipe = replace(recipe_of("rehearsal", 16), epochs=5, iterations=12, lr=1e-3)
+    plain_copies(tmp_path / "copies", people.train)
+    pool = pool_of("prcc", tmp_path / "copies", people.train)
+    expansion = stage2.expansion_of("copies", people.train, pool, recipe)
+    whole, history = stage2.learn(people.train, expansion, "lite", recipe, 0, tmp_path / "a.pt")
+    losses = [each["loss"] for each in history]
+    begin = 24 // 3  # in epoch 2 the clothes losses begin
+    assert np.mean(losses[begin - 4 : begin]) < losses[0] - 0.1 and losses[-1] < losses[begin] / 2
+    steps, inner = [], stage2.augment
+
+    def stopping(*arguments):
+        steps.append(arguments)
+        if len(steps) == 31:
+            raise KeyboardInterrupt
+        return inner(*arguments)
+
+    monkeypatch.setattr(stage2, "augment", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        stage2.trained("copies", people, pool, "lite", recipe, 0)
+    model = stage2.trained("copies", people, pool, "lite", recipe, 0)
+    assert len(steps) == 31 + 30
+    assert all(torch.equal(x, whole.state_dict()[name]) for name, x in model.state_dict().items())
+    stage2.trained("copies", people, pool, "lite", recipe, 0)
+    assert len(steps) == 31 + 30  # found
+    other = stage2.trained("CAL", people, None, "lite", recipe, 0)
+    assert len(steps) == 121 and not torch.equal(other.classifier.weight, model.classifier.weight)
