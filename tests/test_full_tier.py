@@ -41,7 +41,9 @@ def test_the_rehearsal_goes_through(tmp_path):
     for name, protocols in (("prcc", ("same clothes", "clothes-changing")), ("ltcc", ("general", "clothes-changing"))):
         for arm in ("CAL", "second augmentation", "copies"):
             assert all(re.search(rf"{name} +{arm} +0 +{protocol} +\d", out) for protocol in protocols)
-    assert "6 pictures painted." in out and len(re.findall("copies +0 +clothes-changing +Algorithm 1 +[0-9]", out)) == 1
+    assert (
+        "\n6 pictures painted." in out and len(re.findall("copies +0 +clothes-changing +Algorithm 1 +[0-9]", out)) == 1
+    )
     # inversion at the paper's size: the paper's numbers, less 32 for each of 1,502 - 16 rows of the table
     counts = (
         f"generator, with its table: {9_883_651 - 32 * (1502 - 16):,}; auxiliary generator: 592,416; Img2ID: 12,641,600"
