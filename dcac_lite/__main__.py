@@ -40,7 +40,7 @@ DOORS = {  # name: module, help
     ),
     "architecture": (".tools.architecture", "draw ARCHITECTURE.md's picture from the imports"),
     "world": (".world.command", "the embedded world and how hard it is"),
-    "clothes": (".expansion.command", "the embedded world of people who change clothes, and how hard it is"),
+    "clothes": (".expansion.command", "people who change clothes: the embedded world and its arms, and real data sets"),
 }
 
 

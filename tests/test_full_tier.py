@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -35,6 +36,19 @@ def test_the_rehearsal_goes_through(tmp_path):
     assert code == 0, err[-2000:]
     assert "The rehearsal went through." in out and "official recipe" in out and "(4, 48)" in out
     assert out.count("Table 1") >= 4 and "MSMT17_V2" in out  # it looked at the data sets as `verify` does
+    # DLCR on two data sets: masks, words, copies, and three arms of stage 2 by every protocol
+    assert out.count("16 pictures painted.") == 2 and out.count("2 of 8 outfits each") == 3
+    for name, protocols in (("prcc", ("same clothes", "clothes-changing")), ("ltcc", ("general", "clothes-changing"))):
+        for arm in ("CAL", "second augmentation", "copies"):
+            assert all(re.search(rf"{name} +{arm} +0 +{protocol} +\d", out) for protocol in protocols)
+    assert (
+        "\n6 pictures painted." in out and len(re.findall("copies +0 +clothes-changing +Algorithm 1 +[0-9]", out)) == 1
+    )
+    # inversion at the paper's size: the paper's numbers, less 32 for each of 1,502 - 16 rows of the table
+    counts = (
+        f"generator, with its table: {9_883_651 - 32 * (1502 - 16):,}; auxiliary generator: 592,416; Img2ID: 12,641,600"
+    )
+    assert counts in out and "Img2ID taught by" in out
 
 
 # A1 pre-trains the lite weights and needs nothing of others in any tier; B2 has no full tier

@@ -1,4 +1,4 @@
-"""`python -m dcac_lite clothes ...`: the clothes-changing world from the command line."""
+"""`python -m dcac_lite clothes ...`: people who change clothes, embedded and real, from the command line."""
 
 import argparse
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..paths import results_folder
 from .painting_command import add_painting
+from .real.command import add_real
 from .specs import CLOTHES_DOMAINS
 
 
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="default: 0 1 2")
         command.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
     add_painting(commands)
+    add_real(commands)
     for command in (draw, report):
         known = {"default": list(CLOTHES_DOMAINS), "choices": CLOTHES_DOMAINS, "metavar": "NAME"}
         command.add_argument("--domains", nargs="+", help=f"of {', '.join(CLOTHES_DOMAINS)}; default: all", **known)

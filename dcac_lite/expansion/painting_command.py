@@ -33,6 +33,8 @@ def add_painting(commands) -> None:
         paint.add_argument(name, type=Path, help=what)
     paint.add_argument("--weights", required=True, help="folder in diffusers' format with a 9-channel U-Net, or hub id")
     paint.add_argument("--queries", action="store_true", help="at half the size and in 10 steps, as queries are")
+    paint.add_argument("--keep-empty", action="store_true", help="where a mask is empty, copies are the picture itself")
+    paint.add_argument("--tier", default="full", choices=("full", "rehearsal"), help="default: full")
     paint.add_argument("--seed", type=int, default=0, help="default: 0")
     paint.set_defaults(call=_paint)
     painting = commands.add_parser("painting", help="how well clothes are painted, beside trivial references")
@@ -80,12 +82,13 @@ def _copies(arguments: argparse.Namespace) -> None:
 
 
 def _paint(arguments: argparse.Namespace) -> None:
-    from .inpainting.painter import FULL
     from .paint_files import paint_files
+    from .real.recipe import PAINTING
 
     folders = (arguments.pictures, arguments.masks, arguments.words, arguments.out)
-    settings = FULL["query" if arguments.queries else "train"]
-    print(f"{paint_files(*folders, settings, arguments.weights, arguments.seed)} pictures painted.")
+    settings = PAINTING[arguments.tier]["query" if arguments.queries else "train"]
+    count = paint_files(*folders, settings, arguments.weights, arguments.seed, arguments.keep_empty)
+    print(f"{count:,} pictures painted.")
 
 
 def _painting(arguments: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..paths import results_folder
 
-TIERS = ("smoke", "lite", "full")
+TIERS = ("smoke", "lite", "full", "rehearsal")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +50,7 @@ def _system(arguments: argparse.Namespace, shipped: bool):
 
 
 def _train(arguments: argparse.Namespace) -> None:
+    from .measures import parameters
     from .system import Setting, ship
 
     system = _system(arguments, shipped=False)
@@ -58,6 +59,8 @@ def _train(arguments: argparse.Namespace) -> None:
     for teacher in arguments.teachers:
         system.img2id(teacher)
     _ = system.img2noise  # trained when it is asked for
+    counts = parameters(system.recipe, system.people.identities)
+    print("; ".join(f"{name}: {count:,}" for name, count in counts.items()), "parameters.")
     print(f"The stages are in {system.folder}.")
     if arguments.in_place:
         ship(system)

@@ -1,9 +1,10 @@
 """A rehearsal of the full tier: real folder layouts and file formats, made-up people, random weights.
 
 `python -m dcac_lite rehearsal` writes miniature data sets and weights, then goes the whole way of the
-full tier with a few training steps: verify, train, evaluate, export. `--size full` does it with CLIP
-ViT-B/16's and Stable Diffusion 1.5's own architectures (10 GB of disk; meant for a GPU). What comes
-out says nothing about the method; that it comes out says that the real thing will run.
+full tier with a few training steps: verify, train, evaluate, export; then that of the two other systems,
+people who change clothes (`rehearsal_clothes`) and Re-ID by inversion. `--size full` does it with CLIP
+ViT-B/16's and Stable Diffusion 1.5's own architectures (15 GB of disk; meant for a GPU). What comes
+out says nothing about the methods; that it comes out says that the real thing will run.
 """
 
 import argparse
@@ -42,16 +43,20 @@ def prepare(size: str = "small") -> Path:
     size: "small", or "full" for the real architectures. Random weights, always the same ones."""
     folder = runs_root() / REHEARSAL_FOLDER
     stamp = folder / "prepared.json"
-    code = b"".join((PACKAGE / "tools" / name).read_bytes() for name in ("rehearsal.py", "rehearsal_data.py"))
+    files = ("rehearsal.py", "rehearsal_data.py", "rehearsal_clothes.py")
+    code = b"".join((PACKAGE / "tools" / name).read_bytes() for name in files)
     state = {"size": size, "code": hashlib.sha256(code).hexdigest()}
     if stamp.exists() and json.loads(stamp.read_text()) == state:
         return folder
+    from .rehearsal_clothes import write_clothes, write_inpainting
     from .rehearsal_data import write_tiny_datasets
 
     shutil.rmtree(folder, ignore_errors=True)
     write_tiny_datasets(folder / "data", images_per_camera=4)
     _write_clip(folder / "clip", size)
     _write_stable_diffusion(folder / "stable-diffusion", size)
+    write_clothes(folder)
+    write_inpainting(folder / "inpainting", SD15_UNET if size == "full" else SMALL_UNET, folder / "stable-diffusion")
     with replacing(stamp) as temporary:
         temporary.write_text(json.dumps(state))
     return folder
@@ -100,6 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _rehearse(arguments: argparse.Namespace) -> None:
+    from ..__main__ import parse
     from ..experiment import Experiment
     from ..release.export import FeatureExtractor
     from ..runs import run
@@ -117,4 +123,27 @@ def _rehearse(arguments: argparse.Namespace) -> None:
     images = sorted((folder / "data").rglob("*.jpg"))[:4]
     features = FeatureExtractor.from_pretrained(folder / "encoder").features(images)
     print(f"Encoder in {folder / 'encoder'}; features of {len(images)} files: {tuple(features.shape)}")
+    for words in related_commands(folder):
+        print("$ python -m dcac_lite", *words)
+        parsed = parse(words)
+        parsed.call(parsed)
     print("The rehearsal went through.")
+
+
+def related_commands(folder: Path) -> list[list[str]]:
+    """The words of the commands that go the way of the two other systems, on the material in `folder`."""
+    commands, tier = [], ["--tier", REHEARSAL.name]
+    # LTCC's queries lie in one folder; their copies vote
+    for name, pictures, splits in (("prcc", "prcc/rgb", ("train",)), ("ltcc", "LTCC_ReID", ("train", "query"))):
+        masks, words, copies = (folder / "clothes" / name / kind for kind in ("masks", "words", "copies"))
+        commands.append(["clothes", "masks", str(folder / "parsed" / name), str(masks)])
+        for split in splits:
+            drawn = [str(folder / "answers" / name), str(words), "--split", split, "--count", "2"]
+            places = [str(place / split) for place in (folder / "data" / pictures, masks, words, copies)]
+            cheaper = ["--queries"] if split == "query" else []
+            weights = ["--weights", str(folder / "inpainting"), "--keep-empty", *cheaper]
+            commands += [["clothes", "words", name, *drawn, *tier], ["clothes", "paint", *places, *weights, *tier]]
+        votes = ["--query-copies", str(copies)] if "query" in splits else []
+        commands.append(["clothes", "learn", name, "--copies", str(copies), *votes, *tier])
+    stages = [["inversion", door, "--tier", REHEARSAL.name] for door in ("train", "rank")]
+    return [*commands, *stages]
