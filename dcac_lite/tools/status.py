@@ -42,6 +42,8 @@ TABLES = {
     "tables-lite": "studies.publish",
     "tables-full": "studies.publish",
     "inversion": "inversion.arms",
+    "inversion-contents": "inversion.contents",
+    "inversion-inputs": "inversion.inputs",
 }
 #: Files that a module reads for whoever imports it.
 READ_BY = {
