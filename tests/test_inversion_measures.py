@@ -1,6 +1,7 @@
 """The measures of the generative system say what they say: planted people, planted vectors, known answers."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -197,3 +198,29 @@ def test_the_table_of_contents_counts_every_picture_of_people_with_a_name():
     assert each.ge(0).all(axis=None) and each.le(table["pictures"], axis=0).all(axis=None)
     right = each[table["question"] == "camera"].sum() / len(test.pids)
     assert right["raw pixels"] > right["Gaussian, as many as pixels"]
+
+
+# ---------------------------------------------------------------- the rejected inventor
+
+
+def test_a_vae_huddles_the_more_the_dearer_its_divergence():
+    from dcac_lite.inversion.recipe import SMOKE
+    from dcac_lite.inversion.vae import train_vae
+
+    rows = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    recipe = replace(SMOKE, auxiliary_steps=300, auxiliary_lr=3e-3)
+    z = torch.randn(500, 4, generator=torch.Generator().manual_seed(1))
+    cheap, dear = (train_vae(rows, weight, recipe, 0).draw(z) for weight in (0.05, 20.0))
+    assert measures.spread_kept(cheap, rows) > 0.7 and measures.spread_kept(dear, rows) < 0.2
+    assert dear.mean(0) == pytest.approx(rows.mean(0), abs=0.5)
+
+
+def test_rivals_are_compared_seed_by_seed():
+    from dcac_lite.inversion.rivals import WEIGHTS, rivals
+    from dcac_lite.inversion.system import Setting, System
+
+    table = rivals(System(Setting(tier="smoke")), [0, 1])
+    assert len(table) == 2 * (2 + len(WEIGHTS)) and table["people from"].nunique() == 2 + len(WEIGHTS)
+    known = table[table["people from"] == "Gaussians"]
+    assert known["spread kept"].to_numpy() == pytest.approx([1, 1], abs=0.1)
+    assert known["nearness"].iloc[0] != known["nearness"].iloc[1]

@@ -22,13 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     contents = commands.add_parser("contents", help="what linear readers find in vectors and noises, as two tables")
     contents.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
     contents.set_defaults(call=_contents, teachers=["auxiliary"], leak=False)
+    rivals = commands.add_parser("rivals", help="the auxiliary generator beside Gaussians and VAEs, as a table")
+    rivals.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
+    rivals.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of these inventors; default: 0 1 2")
+    rivals.set_defaults(call=_rivals, teachers=["auxiliary"], leak=False, seed=0)
     released = commands.add_parser("released", help="what the authors' released auxiliary generator learned by heart")
     released.add_argument("file", type=Path, metavar="FILE", help="auxiliary_generator.hdf5")
     released.add_argument("--draws", type=int, default=5000, help="vectors to draw; default: 5000")
     released.set_defaults(call=_released)
-    for command in (train, rank, arms, contents):
+    for command in (train, rank, arms, contents, rivals):
         command.add_argument("--tier", default="lite", choices=TIERS, help="default: lite")
         command.add_argument("--source", default="MA", metavar="NAME", help="domain or folder; default: MA")
+        if command is rivals:
+            continue  # of one system's table
         many = {"nargs": "+", "default": [0]} if command is arms else {"default": 0}
         command.add_argument("--seeds" if command is arms else "--seed", type=int, help="default: 0", **many)
         if command is contents:
@@ -97,6 +103,19 @@ def _contents(arguments: argparse.Namespace) -> None:
             table = measure(system)
             write(table, file)
         print(f"{len(table)} rows in {file}")
+
+
+def _rivals(arguments: argparse.Namespace) -> None:
+    from ..tools.status import recording
+    from .arms import write
+    from .rivals import rivals
+
+    _in_place_is_lite(arguments)
+    file = results_folder(arguments.in_place) / "inversion-rivals.csv"
+    with recording(file.resolve()):
+        table = rivals(_system(arguments, shipped=True), arguments.seeds)
+        write(table, file)
+    print(table.groupby("people from", sort=False)[["spread kept", "nearness"]].mean().round(2).to_string())
 
 
 def _arms(arguments: argparse.Namespace) -> None:

@@ -44,6 +44,7 @@ TABLES = {
     "inversion": "inversion.arms",
     "inversion-contents": "inversion.contents",
     "inversion-inputs": "inversion.inputs",
+    "inversion-rivals": "inversion.rivals",
 }
 #: Files that a module reads for whoever imports it.
 READ_BY = {
