@@ -33,12 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for command in (train, rank, arms, contents, rivals):
         command.add_argument("--tier", default="lite", choices=TIERS, help="default: lite")
         command.add_argument("--source", default="MA", metavar="NAME", help="domain or folder; default: MA")
-        if command is rivals:
-            continue  # of one system's table
-        many = {"nargs": "+", "default": [0]} if command is arms else {"default": 0}
-        command.add_argument("--seeds" if command is arms else "--seed", type=int, help="default: 0", **many)
-        if command is contents:
-            continue  # which asks the system as it is
+    for command in (train, rank, contents):
+        command.add_argument("--seed", type=int, default=0, help="default: 0")
+    arms.add_argument("--seeds", type=int, nargs="+", default=[0], help="default: 0")
+    for command in (train, rank, arms):
         command.add_argument("--leak", action="store_true", help="let the generator see the test people too")
         command.add_argument(
             "--teachers", nargs="+", default=["auxiliary"], metavar="NAME",
