@@ -224,3 +224,22 @@ def test_rivals_are_compared_seed_by_seed():
     known = table[table["people from"] == "Gaussians"]
     assert known["spread kept"].to_numpy() == pytest.approx([1, 1], abs=0.1)
     assert known["nearness"].iloc[0] != known["nearness"].iloc[1]
+
+
+def test_shares_and_differences_are_written_with_intervals_over_people():
+    from dcac_lite.book import inversion_contents as readers
+    from dcac_lite.inversion.contents import BLIND, FEATURES, QUESTIONS
+
+    each = {name: [2, 3, 1, 4] for name in (*FEATURES, BLIND)} | {readers.NOISE: [3, 4, 2, 5]}
+    one = pd.DataFrame({"person": range(4), "pictures": 5} | each)
+    table = pd.concat([one.assign(question=question) for question in QUESTIONS])
+    share, low, high = readers.read_right(table, "camera", readers.VECTOR)
+    assert share == 50 and low < 50 < high
+    assert readers.read_right(table, "camera", readers.NOISE, readers.VECTOR) == pytest.approx((20, 20, 20))
+    row = readers.compared(table).iloc[1]
+    assert row["question"].startswith("camera") and row["noise less vector"] == "+20.0 [+20.0, +20.0]"
+    assert len(readers.contents_figure(table).axes) == len(QUESTIONS)
+    grids = pd.DataFrame({"of": "pixels", "grid": [0, 1], "person": [10.0, 12], "noise": [80.0, 78], "both": 10.0})
+    assert readers.moved_by(grids)["person"][0].startswith("11.0 [")
+    seeds = pd.DataFrame({"people from": "VAE", "seed": [0, 1], "spread kept": [0.5, 0.7], "nearness": [0.25, 0.75]})
+    assert readers.inventors(seeds)["spread kept"].tolist() == ["0.60 (0.50 to 0.70)"]

@@ -60,13 +60,30 @@ def moved_by(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def found(table: pd.DataFrame) -> list[str]:
-    """A sentence for each question: what is read from the vector, from the noise, and from a vector of no training."""
-    return [
-        f"{question} ({meaning}): vector {written(read_right(table, question, VECTOR))} % right, where always the most "
-        f"frequent answer has {read_right(table, question, BLIND)[0]:.1f}; noise less vector "
-        f"{written(read_right(table, question, NOISE, VECTOR), '+')} points, 32 components of the noise less vector "
-        f"{written(read_right(table, question, SMALL_NOISE, VECTOR), '+')}; vector less that of the untrained network "
-        f"{written(read_right(table, question, VECTOR, UNTRAINED), '+')}"
-        for question, meaning in QUESTIONS.items()
-    ]
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """What is read from the vector beside what these numbers must be compared with, as it is written: one row for each
+    question, percent right, then differences in points."""
+    rows = []
+    for question, meaning in QUESTIONS.items():
+        less = {
+            "noise less vector": (NOISE, VECTOR),
+            "32 components of the noise less vector": (SMALL_NOISE, VECTOR),
+            "vector less the untrained network's": (VECTOR, UNTRAINED),
+        }
+        rows.append(
+            {"question": f"{question}: {meaning}", "vector": written(read_right(table, question, VECTOR))}
+            | {"most frequent answer": f"{read_right(table, question, BLIND)[0]:.1f}"}
+            | {name: written(read_right(table, question, *pair), "+") for name, pair in less.items()}
+        )
+    return pd.DataFrame(rows)
+
+
+def inventors(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `inversion.rivals.rivals`, as it is written: mean over the seeds, and smallest and largest."""
+    rows = []
+    for name, own in table.groupby("people from", sort=False):
+        said = {
+            c: f"{own[c].mean():.2f} ({own[c].min():.2f} to {own[c].max():.2f})" for c in ("spread kept", "nearness")
+        }
+        rows.append({"people from": name} | said)
+    return pd.DataFrame(rows)
