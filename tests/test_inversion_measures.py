@@ -219,7 +219,9 @@ def test_rivals_are_compared_seed_by_seed():
     from dcac_lite.inversion.rivals import WEIGHTS, rivals
     from dcac_lite.inversion.system import Setting, System
 
-    table = rivals(System(Setting(tier="smoke")), [0, 1])
+    system = System(Setting(tier="smoke"))
+    _ = system.generator
+    table = rivals(system, [0, 1])
     assert len(table) == 2 * (2 + len(WEIGHTS)) and table["people from"].nunique() == 2 + len(WEIGHTS)
     known = table[table["people from"] == "Gaussians"]
     assert known["spread kept"].to_numpy() == pytest.approx([1, 1], abs=0.1)

@@ -111,7 +111,9 @@ def _rivals(arguments: argparse.Namespace) -> None:
     _in_place_is_lite(arguments)
     file = results_folder(arguments.in_place) / "inversion-rivals.csv"
     with recording(file.resolve()):
-        table = rivals(_system(arguments, shipped=True), arguments.seeds)
+        system = _system(arguments, shipped=True)
+        _ = system.generator  # trained when it is asked for, which needs gradients
+        table = rivals(system, arguments.seeds)
         write(table, file)
     print(table.groupby("people from", sort=False)[["spread kept", "nearness"]].mean().round(2).to_string())
 

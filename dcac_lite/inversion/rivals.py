@@ -23,7 +23,7 @@ DRAWS = 1000
 def rivals(system: System, seeds: Sequence[int]) -> pd.DataFrame:
     """For each inventor of people and each seed of its training and its noise, `measures.spread_kept` and
     `measures.nearness` of `DRAWS` vectors: columns people from, seed, spread kept, nearness. The table is the
-    system's, whatever the seed."""
+    system's, whatever the seed; its generator must have been trained or loaded before: nothing here has gradients."""
     rows, recipe, found = system.generator.table.vectors, system.recipe, []
     for seed in seeds:
         z = torch.randn(DRAWS, recipe.dim, generator=seeded("rivals", seed)).to(compute_device())
