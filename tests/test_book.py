@@ -153,11 +153,11 @@ def test_the_first_page_is_the_scorecard(site, visit):
     assert page.get_by_role("heading", level=1).inner_text().startswith("14 The scorecard")
 
 
-@pytest.mark.parametrize("name", ["Noise", "Retrieval", "Temperature", "Condition"])
+@pytest.mark.parametrize("name", ["Noise", "Retrieval", "Temperature", "Condition", "Cards"])
 def test_an_explorer_moves_by_keyboard_and_says_so(site, visit, name):
     page = visit((site / "explorers.html").as_uri())
     box = page.get_by_role("group", name=f"{name} explorer")
-    slider, said = box.get_by_role("slider"), box.get_by_role("status")
+    slider, said = box.get_by_role("slider").first, box.get_by_role("status")
     slider.wait_for()
     before, at = box.locator(".pictures").inner_html(), slider.get_attribute("aria-valuetext")
     assert said.inner_text() == ""
@@ -171,6 +171,7 @@ def test_an_explorer_moves_by_keyboard_and_says_so(site, visit, name):
         "timestep t",
         "temperature tau_c",
         "query, worst first",
+        "direction 1",
     )
     for select in box.get_by_role("combobox").all():
         heard, shown = said.text_content(), box.locator(".pictures").inner_html()

@@ -221,6 +221,7 @@ def test_two_protocols_on_the_worked_example():
         (["train", "--tier", "smoke", "--seed", "-1"], "seed is -1; expected a whole number of at least 0"),
         (["rank", "--tier", "smoke", "--source", "XX"], "domain is 'XX'; expected one of MA"),
         (["train", "--tier", "smoke", "--in-place"], "--in-place is for the weights that are shipped"),
+        (["contents", "--tier", "smoke", "--in-place"], "--in-place is for the lite tier"),
         (["train", "--tier", "large"], "invalid choice: 'large'"),
     ],
 )

@@ -19,15 +19,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arms = commands.add_parser("arms", help="every teacher of Img2ID beside its controls, as a table")
     arms.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
     arms.set_defaults(call=_arms)
+    contents = commands.add_parser("contents", help="what linear readers find in vectors and noises, as two tables")
+    contents.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
+    contents.set_defaults(call=_contents, teachers=["auxiliary"], leak=False)
+    rivals = commands.add_parser("rivals", help="the auxiliary generator beside Gaussians and VAEs, as a table")
+    rivals.add_argument("--in-place", action="store_true", help="write figures/results/ instead of runs/results/")
+    rivals.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of these inventors; default: 0 1 2")
+    rivals.set_defaults(call=_rivals, teachers=["auxiliary"], leak=False, seed=0)
     released = commands.add_parser("released", help="what the authors' released auxiliary generator learned by heart")
     released.add_argument("file", type=Path, metavar="FILE", help="auxiliary_generator.hdf5")
     released.add_argument("--draws", type=int, default=5000, help="vectors to draw; default: 5000")
     released.set_defaults(call=_released)
-    for command in (train, rank, arms):
+    for command in (train, rank, arms, contents, rivals):
         command.add_argument("--tier", default="lite", choices=TIERS, help="default: lite")
         command.add_argument("--source", default="MA", metavar="NAME", help="domain or folder; default: MA")
-        many = {"nargs": "+", "default": [0]} if command is arms else {"default": 0}
-        command.add_argument("--seeds" if command is arms else "--seed", type=int, help="default: 0", **many)
+    for command in (train, rank, contents):
+        command.add_argument("--seed", type=int, default=0, help="default: 0")
+    arms.add_argument("--seeds", type=int, nargs="+", default=[0], help="default: 0")
+    for command in (train, rank, arms):
         command.add_argument("--leak", action="store_true", help="let the generator see the test people too")
         command.add_argument(
             "--teachers", nargs="+", default=["auxiliary"], metavar="NAME",
@@ -76,13 +85,48 @@ def _rank(arguments: argparse.Namespace) -> None:
         print(f"{teacher:20}{found['mAP']:8.2f}{found['R1']:8.2f}{found['code mAP']:10.2f}{found['code R1']:10.2f}")
 
 
+def _in_place_is_lite(arguments: argparse.Namespace) -> None:
+    if arguments.in_place and arguments.tier != "lite":
+        raise ValueError(f"--in-place is for the lite tier, whose tables are published; got --tier {arguments.tier}.")
+
+
+def _contents(arguments: argparse.Namespace) -> None:
+    from ..tools.status import recording
+    from .arms import write
+    from .contents import contents
+    from .inputs import inputs
+
+    _in_place_is_lite(arguments)
+    system = _system(arguments, shipped=True)
+    for name, measure in (("contents", contents), ("inputs", inputs)):
+        file = results_folder(arguments.in_place) / f"inversion-{name}.csv"
+        with recording(file.resolve()):
+            table = measure(system)
+            write(table, file)
+        print(f"{len(table)} rows in {file}")
+
+
+def _rivals(arguments: argparse.Namespace) -> None:
+    from ..tools.status import recording
+    from .arms import write
+    from .rivals import rivals
+
+    _in_place_is_lite(arguments)
+    file = results_folder(arguments.in_place) / "inversion-rivals.csv"
+    with recording(file.resolve()):
+        system = _system(arguments, shipped=True)
+        _ = system.generator  # trained when it is asked for, which needs gradients
+        table = rivals(system, arguments.seeds)
+        write(table, file)
+    print(table.groupby("people from", sort=False)[["spread kept", "nearness"]].mean().round(2).to_string())
+
+
 def _arms(arguments: argparse.Namespace) -> None:
     from ..tools.status import recording
     from .arms import arms, write
 
     _check(arguments.teachers)
-    if arguments.in_place and arguments.tier != "lite":
-        raise ValueError(f"--in-place is for the lite tier, whose tables are published; got --tier {arguments.tier}.")
+    _in_place_is_lite(arguments)
     file = results_folder(arguments.in_place) / "inversion.csv"
     with recording(file.resolve()):
         table = arms(arguments.source, arguments.tier, arguments.seeds, arguments.teachers, arguments.leak)

@@ -1,6 +1,7 @@
 """The explorers that the site shows without a kernel. Nothing is trained: what needs a model takes the shipped weights
 or published numbers."""
 
+from functools import cache
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -9,6 +10,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from ..book.card_explorer import explore_cards
 from ..book.explorers import Explorer, explore_condition, explore_noise, explore_retrieval
 from ..book.notebook import PALETTE
 from ..book.pages import image_html
@@ -16,10 +18,15 @@ from ..data.domains import training_set
 from ..data.load import load_domain
 from ..diffusion import sample_latents, vae_moments
 from ..encoder import ReIDModel
+from ..inversion.generator import Generator
+from ..inversion.people import shrunk
+from ..inversion.recipe import RECIPES
+from ..inversion.system import SHIPPED
 from ..lite_weights.report import HELD_OUT
 from ..paths import figures_root
 from ..pretrained.captions import load_text_encoder
 from ..pretrained.clip import load_clip_visual
+from ..pretrained.files import load_exactly, read_tensors
 from ..pretrained.stable_diffusion import load_stable_diffusion
 from ..tiers import TIERS, Tier
 from ..world.domains import photograph_record, web_sample
@@ -28,6 +35,7 @@ from ..world.specs import DOMAINS
 from .packing import pack
 
 QUERIES = 30  # of the retrieval explorer
+DIRECTIONS, NOISES = 3, 3  # of the explorer of cards: all combinations are drawn
 
 
 def write_explorers(folder: Path, tier: str) -> None:
@@ -41,6 +49,7 @@ def write_explorers(folder: Path, tier: str) -> None:
         "02_explorer": pack(searched, "Retrieval", order=[1], cam=[0], query=np.unique(queries)),
         "04_temperature": pack(temperature(), "Temperature"),
         "04_explorer": pack(condition(values), "Condition", picture=range(6), tau=range(0, 61, 2)),
+        "B1_explorer": pack(cards(), "Cards", **{f"a{k}": range(0, 9, 2) for k in range(DIRECTIONS)}),
     }
     folder.mkdir(parents=True)
     for name, data in packed.items():
@@ -147,3 +156,19 @@ def temperature() -> Explorer:
             description="temperature tau_c",
         ),
     )
+
+
+def cards() -> Explorer:
+    """The cards of notebook B1, with the shipped generator and its training people, of whom only those are
+    photographed who come near."""
+    recipe, spec, file = RECIPES["lite"], DOMAINS["MA"], SHIPPED / "generator.safetensors"
+    generator = Generator(spec.train_ids, recipe.dim, recipe.depths, recipe.blocks)
+    load_exactly(generator, read_tensors(file), file)
+
+    @cache
+    def photographs(person: int) -> list[np.ndarray]:
+        own = [record for record in plan(spec) if record.split == "train" and record.pid == person + 1][:2]
+        images = np.stack([photograph_record(spec, record).picture.image.transpose(2, 0, 1) for record in own])
+        return [*shrunk(images, recipe.size).numpy()]
+
+    return explore_cards(generator.eval(), recipe.size, recipe.picture_steps, photographs, DIRECTIONS, NOISES)

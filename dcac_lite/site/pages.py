@@ -52,6 +52,11 @@ EXPLORERS = {
         "feature of a person, by the small CLIP of this book, divided by the temperature of Eq. 6. What a scheme does "
         "with the probabilities is the same.",
     ),
+    "B1_explorer": (
+        "Cards",
+        "Drawn with the small generator of this book when the page was built: three directions in steps of a standard "
+        "deviation, and three noises. Everything else of the card stays at the mean.",
+    ),
 }
 STATIC = Path(__file__).with_name("static")
 NO_BREAK = "\N{NO-BREAK SPACE}"

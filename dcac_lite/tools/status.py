@@ -42,6 +42,9 @@ TABLES = {
     "tables-lite": "studies.publish",
     "tables-full": "studies.publish",
     "inversion": "inversion.arms",
+    "inversion-contents": "inversion.contents",
+    "inversion-inputs": "inversion.inputs",
+    "inversion-rivals": "inversion.rivals",
 }
 #: Files that a module reads for whoever imports it.
 READ_BY = {
