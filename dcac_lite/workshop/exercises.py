@@ -5,7 +5,7 @@ from importlib import import_module
 from .exercise import Exercise, Prediction
 
 MODULES = ("chapter_00", "chapter_01", "chapter_02", "chapter_02_search", "chapter_03", "chapter_04",
-           "chapter_04_schemes", "chapter_05", "chapter_06", "chapter_b1", "bugs")  # fmt: skip
+           "chapter_04_schemes", "chapter_05", "chapter_06", "chapter_b1", "chapter_b2", "bugs")  # fmt: skip
 _modules = [import_module(f".{name}", __package__) for name in MODULES]
 
 EXERCISES: dict[str, Exercise] = {e.name: e for module in _modules for e in module.EXERCISES}
