@@ -13,7 +13,7 @@ from dcac_lite.expansion import learning
 from dcac_lite.expansion.arms import REFERENCE
 from dcac_lite.expansion.copies import oracle_copies
 from dcac_lite.expansion.domains import file_name, truth_of
-from dcac_lite.expansion.findings import CHANGED, SAME, differences, findings, verdict
+from dcac_lite.expansion.findings import CHANGED, SAME, differences, findings, gains, verdict
 from dcac_lite.expansion.learning import Batches, Material, learn
 from dcac_lite.expansion.pools import POOLS, pool
 from dcac_lite.expansion.probes import within
@@ -202,7 +202,8 @@ def test_sentences_follow_the_intervals():
     assert found.loc["O2", "mean"] == pytest.approx(2.967, abs=1e-3) and "O1" not in found.index  # one pair is none
     assert verdict(found.loc["O2"]) == "more" and verdict(found.loc["CAL"]) == "no difference seen"
     text = "\n".join(findings(table))
-    assert "O-: +1.50 [+1.50, +1.50] over 3 pairs: more" in text and "O- 51 %" in text
+    assert "No difference seen: CAL. More: O2; O-." in text and "O- 51 %" in text
+    assert gains(table).loc["O-"].tolist() == ["+1.50 [+1.50, +1.50]", "+0.30 [+0.30, +0.30]", 3]
     table.loc[(table["name"] == "O2") & (table["seed"] == 0), "mAP"] = 1
     assert "gains nothing that these pairs can see" in "\n".join(findings(table))
 
@@ -213,9 +214,9 @@ def test_figures_are_drawn_from_the_table():
         + [row | {"outfits": 5} for row in rows("CAL, 5 outfits", (8.0, 8.1))]
     )
     paper = pd.read_csv(figures_root() / "paper" / "dlcr.csv")
-    gains = clothes_figures.gains_figure(table, paper).axes[0]
-    assert [label.get_text() for label in gains.get_yticklabels()] == ["CAL", "O2", "CAL, 5 outfits"]
-    assert gains.lines[-2].get_xdata().tolist() == [6.6]  # the paper's 62.4 over 55.8
+    bars = clothes_figures.gains_figure(table, paper).axes[0]
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["CAL", "O2", "CAL, 5 outfits"]
+    assert bars.lines[-2].get_xdata().tolist() == [6.6]  # the paper's 62.4 over 55.8
     line = clothes_figures.outfits_figure(table).axes[0].lines[0]
     assert line.get_xdata().tolist() == [2, 5] and line.get_ydata().tolist() == pytest.approx([6.1, 8.05])
     pictures = clothes_figures.copies_figure(CP, NAMES[0], ["O-", "O2"], count=3)
