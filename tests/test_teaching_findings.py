@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dcac_lite.book.teaching_findings import findings
+from dcac_lite.book.teaching_findings import ceiling, findings
 
 
 def test_a_teacher_listens_where_the_interval_says_so():
@@ -23,3 +23,17 @@ def test_a_teacher_listens_where_the_interval_says_so():
     assert "words 0.50, random prompts 0.01" in known
     assert "words: 0.00 where the right person has p = 0.90, 0.40 where he has 0.10" in said
     assert "random prompts: +0.90 (by chance 0.90 of either sign)" in instead
+
+
+def test_the_ceiling_is_judged_at_the_level_of_the_look():
+    """An interval of 95 % may leave zero out where the first look, at 2 %, does not."""
+
+    def said(pairs: int, p: float) -> str:
+        row = {"line": "soft labels along true looks", "mean": 0.31, "low": 0.01, "high": 0.61, "n": pairs, "p": p}
+        return ceiling(pd.DataFrame([row | {"target": "mean of unseen"}, row | {"target": "D"}]))
+
+    assert "not told from zero at the look's level of 0.02 (p = 0.04)" in said(12, 0.04)
+    assert "told from zero at the look's level of 0.02" in said(12, 0.01) and "not told" not in said(12, 0.01)
+    assert "too early to tell; by target D +0.31 [+0.01, +0.61]" in said(4, 0.01)
+    assert "more than 0.6 points" in said(12, 0.04)
+    assert ceiling(pd.DataFrame(columns=["line", "target"])) == ""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..studies.statistics import paired_interval
+from ..studies.teaching import MEAN, level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,3 +46,23 @@ def findings(
         '**What does it say instead?** Its cosine with the gradient of the sum of $p^2$, "be vaguer": '
         f"{', '.join(advice)}.",
     ]
+
+
+def ceiling(differences: "pd.DataFrame", oracle: str = "soft labels along true looks") -> str:
+    """What there is to win by dark knowledge, in a sentence; "" where the oracle has no two pairs yet. differences:
+    `studies.teaching.to_baseline`. Whether it counts as different is decided at the level of the plan's look, which is
+    stricter than the 95 % interval."""
+    there = differences[differences["line"] == oracle].set_index("target")
+    if there.empty:
+        return ""
+    shown = {target: f"{row['mean']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]" for target, row in there.iterrows()}
+    mean = there.loc[MEAN]
+    limit = level(int(mean["n"]))
+    told = "too early to tell" if limit is None else "told from zero" if mean["p"] < limit else "not told from zero"
+    at = "" if limit is None else f" at the look's level of {limit:g} (p = {mean['p']:.2f})"
+    targets = ", ".join(f"{target} {words}" for target, words in shown.items() if target != MEAN)
+    return (
+        f"**What there is to win.** Labels softened along true looks, an oracle: {shown[MEAN]} mAP over the unseen "
+        f"domains, {mean['n']:.0f} pairs, {told}{at}; by target {targets}. From a teacher who knows no more than that, "
+        f"more than {mean['high']:.1f} points would be a surprise."
+    )
