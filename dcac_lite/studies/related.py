@@ -4,7 +4,7 @@ The arms of these systems are no `Experiment`, so their tables are read as they 
 by the values of columns, and what it is compared with likewise."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import nan
 
@@ -32,7 +32,6 @@ class RelatedClaim:
     expects: str = "more"
     metric: str = "mAP"
     paper: float = nan
-    asked: str = "paper"
     untestable: str = ""
 
 
@@ -74,16 +73,16 @@ def related_scorecard(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             found = interval(per_seed)
             reached = verdict(per_seed, claim.expects, MARGIN if claim.metric in IN_POINTS else 0.0)
             why = "One seed." if len(per_seed) == 1 else ""
-        names = {name: getattr(claim, name) for name in ("system", "id", "says", "where", "metric", "paper", "asked")}
+        names = {name: getattr(claim, name) for name in ("system", "id", "says", "where", "metric", "paper")}
         numbers = {"effect": found["mean"], "low": found["low"], "high": found["high"], "n": found["n"]}
         rows.append(names | {"setting": ""} | numbers | {"verdict": reached, "why": why})
     return pd.DataFrame(rows)
 
 
-def in_words(card: pd.DataFrame, systems: Sequence[str] | None = None) -> list[str]:
+def in_words(card: pd.DataFrame) -> list[str]:
     """Verdicts counted for each system, and which of them, in sentences."""
     said = []
-    for system in systems or card["system"].unique():
+    for system in card["system"].unique():
         rows = card[card["system"] == system]
         counts = rows["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
         parts = [f"{n} {name}" for name, n in counts.items() if n]
